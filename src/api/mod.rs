@@ -1,0 +1,32 @@
+//! The API that people write and read: the kind [`EventBusPermission`], the rules its objects must keep, the reasons its
+//! status gives, and the way from a spec to the statements that the policy of a bus must hold.
+//!
+//! - [`spec`], [`statement`], [`status`]: the types, whose docs are what `kubectl explain` shows.
+//! - `rules`, `schema`, [`mod@crd`]: what the API server checks, and the definition it gets.
+//! - [`reasons`]: every reason in one place.
+//! - [`claims`]: a spec compiled to the claims of `busgrant_policy`, every violation collected.
+
+pub mod crd;
+mod rules;
+mod schema;
+pub mod spec;
+pub mod statement;
+pub mod status;
+
+pub use crd::{crd, crd_yaml};
+pub use spec::{DeletionPolicy, EventBus, EventBusPermission, EventBusPermissionSpec, ManagementPolicy};
+pub use statement::{
+    Access, Anyone, PermissionCondition, PermissionPrincipals, PermissionStatement, RawEffect, RawPrincipal,
+    RawStatement,
+};
+pub use status::{
+    EventBusPermissionStatus, EventBusStatus, PlannedAction, PlannedStep, PolicyStatus, StatementStatus, WriteForm,
+    WritesStatus,
+};
+
+/// The API group.
+pub const GROUP: &str = "busgrant.dev";
+
+/// The annotation that stops puts and edits while its value is `"true"`. An annotation, since GitOps tools that undo changes
+/// to a spec leave it alone. Deletion ignores it.
+pub const PAUSED_ANNOTATION: &str = "busgrant.dev/paused";
