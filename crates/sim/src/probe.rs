@@ -1,0 +1,102 @@
+//! Asking what a bus's policy says to an attempt, with any principal, action and context.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::evaluate::{Attempt, Context, authorize};
+use crate::iam::{Caller, Iam};
+use crate::policy::Policy;
+use crate::state::BusName;
+
+/// An attempt: who wants to do what to which bus or rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Probe {
+    /// The bus's account.
+    pub account: String,
+    /// The bus's Region.
+    pub region: String,
+    /// The bus's name.
+    pub bus: String,
+    /// Who: a 12-digit account, a role's or user's ARN, or a service such as `schemas.amazonaws.com`.
+    pub principal: String,
+    /// The action; PutEvents when empty.
+    #[serde(default)]
+    pub action: String,
+    /// A rule's name, when it is about a rule.
+    #[serde(default)]
+    pub rule: Option<String>,
+    /// Condition keys and their values. What follows from the principal need not be given.
+    #[serde(default)]
+    pub context: BTreeMap<String, Vec<String>>,
+}
+
+/// What the policy says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verdict {
+    /// Whether the attempt passes.
+    pub allowed: bool,
+    /// Why not, in the words of the service.
+    pub reason: Option<String>,
+}
+
+impl Probe {
+    pub(crate) fn judge(&self, policy: Option<&Policy>, iam: &Iam, bus: &BusName) -> Verdict {
+        let Some(caller) = self.caller(iam, bus) else {
+            return Verdict {
+                allowed: false,
+                reason: Some(format!("{} does not exist", self.principal)),
+            };
+        };
+        let action = if self.action.is_empty() {
+            "events:PutEvents"
+        } else {
+            &self.action
+        };
+        let resource = self.rule.as_ref().map_or_else(|| bus.arn(), |rule| bus.rule_arn(rule));
+        let keys = self
+            .context
+            .iter()
+            .map(|(key, values)| (key.to_ascii_lowercase(), values.clone()));
+        let mut context: Context = keys.collect();
+        context
+            .entry("events:eventbusinvocation".to_owned())
+            .or_insert_with(|| vec!["false".to_owned()]);
+        let attempt = Attempt {
+            caller: &caller,
+            action,
+            resource: &resource,
+            owner: &bus.account,
+            context,
+        };
+        let refusal = authorize(policy, iam, &attempt).err();
+        Verdict {
+            allowed: refusal.is_none(),
+            reason: refusal.map(|refusal| refusal.message),
+        }
+    }
+
+    fn caller(&self, iam: &Iam, bus: &BusName) -> Option<Caller> {
+        if self.principal.starts_with("arn:") {
+            if self.principal.contains(":user/") {
+                let mut user = iam.account_user(self.principal.split(':').nth(4)?, bus.partition())?;
+                user.unique_id = iam.unique_id(&self.principal)?;
+                (user.user_id, user.arn) = (user.unique_id.clone(), self.principal.clone());
+                user.principal_arn.clone_from(&user.arn);
+                return Some(user);
+            }
+            return iam.role_caller(&self.principal, "probe");
+        }
+        if self.principal.contains(".amazonaws.com") {
+            let service = iam.account_user(&bus.account, bus.partition())?;
+            return Some(Caller {
+                service: Some(self.principal.clone()),
+                arn: self.principal.clone(),
+                ..service
+            });
+        }
+        iam.account_user(&self.principal, bus.partition())
+    }
+}

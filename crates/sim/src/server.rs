@@ -1,0 +1,182 @@
+//! HTTP: one port for EventBridge, STS and the control API.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use crate::control;
+use crate::dispatch::{Call, carry_out};
+use crate::state::Core;
+use crate::wire::{Answer, Credential, operation};
+
+/// The longest body that is read. A policy has at most some tens of kilobytes.
+const MOST_BYTES: usize = 1 << 20;
+/// What a longer body may have and still be read to its end, so that its sender sees the answer and not a reset.
+const MOST_DRAINED: usize = 32 << 20;
+/// How long a client may take over its head, and over its body.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The connection is dropped without an answer: hyper closes it when a service fails.
+#[derive(Debug)]
+struct Dropped;
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the connection is dropped on demand")
+    }
+}
+
+impl std::error::Error for Dropped {}
+
+/// Serves until the task is aborted, which closes every connection.
+pub(crate) async fn serve(listener: TcpListener, core: Arc<Core>) -> Infallible {
+    let mut connections = JoinSet::new();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(converse(stream, Arc::clone(&core)));
+            }
+            // Out of descriptors, most likely: wait for some to be closed.
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn converse(stream: TcpStream, core: Arc<Core>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "no TCP_NODELAY");
+    }
+    let service = service_fn(|request| respond(Arc::clone(&core), request));
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .half_close(true);
+    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+async fn respond(core: Arc<Core>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Dropped> {
+    let (head, body) = request.into_parts();
+    let body = match tokio::time::timeout(PATIENCE, read(body)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(status)) => return Ok(plain(status)),
+        Err(_) => return Ok(plain(StatusCode::REQUEST_TIMEOUT)),
+    };
+    if let Some(path) = head.uri.path().strip_prefix("/_sim/") {
+        let (status, answer) = control::answer(&core, &head.method, path, head.uri.query(), &body).await;
+        return Ok(response(status, "application/json", answer));
+    }
+    if head.method != Method::POST {
+        return Ok(plain(StatusCode::METHOD_NOT_ALLOWED));
+    }
+    let Ok(body) = String::from_utf8(body) else {
+        return Ok(plain(StatusCode::BAD_REQUEST));
+    };
+    let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let (protocol, operation) = operation(text("x-amz-target"), is_form(&head.headers), &body);
+    let credential =
+        text("authorization").and_then(|authorization| Credential::parse(authorization, text("x-amz-security-token")));
+    match operation {
+        Err(refusal) => {
+            let id = core.lock().0.random.uuid();
+            Ok(aws(Answer::new(protocol, id, Err(refusal))))
+        }
+        Ok(operation) => {
+            call(
+                core,
+                Call {
+                    operation,
+                    protocol,
+                    credential,
+                    body,
+                },
+            )
+            .await
+        }
+    }
+}
+
+/// Carries the call out in a task of its own: it goes on when the client gives up and its connection ends.
+async fn call(core: Arc<Core>, call: Call) -> Result<Response<Full<Bytes>>, Dropped> {
+    let (sender, receiver) = oneshot::channel();
+    tokio::spawn(async move {
+        let (seq, answer) = carry_out(&core, &call).await;
+        if sender.send(answer).is_err() {
+            core.lock().0.journal.update(seq, |entry| entry.client_gone = true);
+            core.changed.notify_waiters();
+        }
+    });
+    receiver.await.ok().flatten().map(aws).ok_or(Dropped)
+}
+
+async fn read(mut body: Incoming) -> Result<Vec<u8>, StatusCode> {
+    let (mut read, mut length) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let data = frame
+            .map_err(|_| StatusCode::BAD_REQUEST)?
+            .into_data()
+            .unwrap_or_default();
+        length += data.len();
+        if length > MOST_DRAINED {
+            break;
+        }
+        if length <= MOST_BYTES {
+            read.extend_from_slice(&data);
+        }
+    }
+    if length > MOST_BYTES {
+        Err(StatusCode::PAYLOAD_TOO_LARGE)
+    } else {
+        Ok(read)
+    }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    kind.starts_with("application/x-www-form-urlencoded")
+}
+
+fn aws(answer: Answer) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = response(status, answer.content_type, answer.body);
+    if let Ok(id) = HeaderValue::from_str(&answer.request_id) {
+        response.headers_mut().insert("x-amzn-requestid", id);
+    }
+    response
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn plain(status: StatusCode) -> Response<Full<Bytes>> {
+    let reason = status.canonical_reason().unwrap_or_default();
+    response(status, "text/plain; charset=utf-8", format!("{reason}\n"))
+}
