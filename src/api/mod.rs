@@ -6,14 +6,20 @@
 //! - [`reasons`]: every reason in one place.
 //! - [`claims`]: a spec compiled to the claims of `busgrant_policy`, every violation collected.
 
+mod bus;
+pub mod claims;
 pub mod crd;
+pub mod reasons;
 mod rules;
 mod schema;
 pub mod spec;
 pub mod statement;
 pub mod status;
 
+pub use bus::Home;
+pub use claims::{Compiled, Consent, RefusedStatement, compile};
 pub use crd::{crd, crd_yaml};
+pub use reasons::Reason;
 pub use spec::{DeletionPolicy, EventBus, EventBusPermission, EventBusPermissionSpec, ManagementPolicy};
 pub use statement::{
     Access, Anyone, PermissionCondition, PermissionPrincipals, PermissionStatement, RawEffect, RawPrincipal,
@@ -27,6 +33,6 @@ pub use status::{
 /// The API group.
 pub const GROUP: &str = "busgrant.dev";
 
-/// The annotation that stops puts and edits while its value is `"true"`. An annotation, since GitOps tools that undo changes
+/// The annotation that stops puts and edits while its value is `"true"`. An annotation, since tools that undo changes
 /// to a spec leave it alone. Deletion ignores it.
 pub const PAUSED_ANNOTATION: &str = "busgrant.dev/paused";

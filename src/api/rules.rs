@@ -7,7 +7,7 @@
 /// A CEL expression and the message of an object that fails it.
 pub(super) type Rule = (&'static str, &'static str);
 
-/// The operators of IAM policies, without `BinaryEquals`: no key that EventBridge knows is binary.
+/// The operators of IAM policies, without `BinaryEquals`: no key that `EventBridge` knows is binary.
 macro_rules! operator_pattern {
     () => {
         "^(Null|(ForAnyValue:|ForAllValues:)?(String(Not)?(Equals(IgnoreCase)?|Like)|Arn(Not)?(Equals|Like)|Bool|\
