@@ -37,7 +37,8 @@ impl EventBus {
     fn resolve_name(&self, name: &str, home: &Home) -> Result<BusArn, Vec<String>> {
         let bus = name.parse::<BusName>().map_err(|_| wrong_name(name));
         let region = match &self.region {
-            Some(region) => region.parse().map_err(|_| rules::REGION.1),
+            Some(region) if is_region(region) => region.parse().map_err(|_| rules::REGION.1),
+            Some(_) => Err(rules::REGION.1),
             None => Ok(home.region.clone()),
         };
         let account = match &self.account_id {
@@ -53,6 +54,18 @@ impl EventBus {
                 Err(wrong.into_iter().flatten().map(str::to_owned).collect())
             }
         }
+    }
+}
+
+fn is_region(text: &str) -> bool {
+    let is_word = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase());
+    let parts: Vec<&str> = text.split('-').collect();
+    match parts.as_slice() {
+        [words @ .., number] => {
+            let numbered = (1..=2).contains(&number.len()) && number.chars().all(|c| c.is_ascii_digit());
+            words.len() >= 2 && words.iter().all(is_word) && numbered
+        }
+        [] => false,
     }
 }
 

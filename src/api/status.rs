@@ -138,7 +138,7 @@ pub struct PolicyStatus {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedStep {
-    /// Put or Remove.
+    /// Put, which writes the statement, new or over the one that is there, or Remove.
     pub action: PlannedAction,
 
     /// The Sid of the statement.

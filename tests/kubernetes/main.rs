@@ -1,0 +1,8 @@
+//! What only a real API server can tell.
+
+#![cfg(test)] // which tells clippy that helpers may unwrap here too
+
+#[path = "../crd/mod.rs"]
+mod crd;
+#[path = "../support/mod.rs"]
+mod support;
