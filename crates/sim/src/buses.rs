@@ -1,4 +1,4 @@
-//! CreateEventBus, DeleteEventBus, DescribeEventBus, ListEventBuses.
+//! `CreateEventBus`, `DeleteEventBus`, `DescribeEventBus`, `ListEventBuses`.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::dispatch::Underway;
 use crate::error::Refusal;
 use crate::evaluate::{Attempt, Context, authorize};
-use crate::faults::{FaultKind, Moment, ReadFault};
+use crate::fault::{FaultKind, Moment};
+use crate::faults::Effects;
 use crate::input::{BUS_NAME, BUS_NAME_OR_ARN, BusArn, Fields, Violations};
 use crate::journal::Writer;
 use crate::policy::{Policy, compact, renamed, sid_of};
@@ -15,11 +16,7 @@ use crate::state::{Bus, BusName, Core, World};
 
 pub(crate) fn create(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> {
     let input = Fields(&call.input);
-    let (name, source, description) = (
-        input.text("Name")?,
-        input.text("EventSourceName")?,
-        input.text("Description")?,
-    );
+    let (name, source, description) = (input.text("Name")?, input.text("EventSourceName")?, input.text("Description")?);
     input.list("Tags")?;
     let mut violations = Violations::default();
     violations.required("name", name);
@@ -85,26 +82,13 @@ pub(crate) fn describe(core: &Core, call: &Underway<'_>) -> Result<String, Refus
         let policy = world.bus(&bus, now).ok().and_then(|bus| bus.policy.clone());
         let (resource, context) = (bus.arn(), Context::new());
         let (caller, owner, action) = (&call.caller, bus.account.as_str(), "events:DescribeEventBus");
-        authorize(
-            policy.as_deref(),
-            &world.iam,
-            &Attempt {
-                caller,
-                action,
-                resource: &resource,
-                owner,
-                context,
-            },
-        )?;
+        authorize(policy.as_deref(), &world.iam, &Attempt { caller, action, resource: &resource, owner, context })?;
     }
     let (mut fields, policy) = {
         let found = world.bus(&bus, now)?;
-        (
-            described(&bus.name, found),
-            visible(found, &bus, &call.effects.reads, now),
-        )
+        (described(&bus.name, found), visible(found, &bus, &call.effects, now))
     };
-    insert_policy(&mut fields, shown(&mut world, &bus, policy, &call.effects.reads, now));
+    insert_policy(&mut fields, shown(&mut world, &bus, policy, &call.effects, now));
     call.disturb(&mut world, &bus, Moment::After, now);
     Ok(Value::Object(fields).to_string())
 }
@@ -112,11 +96,7 @@ pub(crate) fn describe(core: &Core, call: &Underway<'_>) -> Result<String, Refus
 /// A page of buses in the order of their names, with their policies: one call reads 100 buses (aws-observations #16).
 pub(crate) fn list(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> {
     let input = Fields(&call.input);
-    let (prefix, token, limit) = (
-        input.text("NamePrefix")?,
-        input.text("NextToken")?,
-        input.number("Limit")?,
-    );
+    let (prefix, token, limit) = (input.text("NamePrefix")?, input.text("NextToken")?, input.number("Limit")?);
     let mut violations = Violations::default();
     violations.length("namePrefix", prefix, 256);
     violations.pattern("namePrefix", prefix, &BUS_NAME);
@@ -124,9 +104,7 @@ pub(crate) fn list(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> 
     violations.range("limit", limit, 1, 100);
     violations.finish()?;
     let invalid_token = || Refusal::validation("Provided value in parameter 'nextToken' is invalid.");
-    let after = token
-        .map(|token| read_token(token).ok_or_else(invalid_token))
-        .transpose()?;
+    let after = token.map(|token| read_token(token).ok_or_else(invalid_token)).transpose()?;
     let prefix = prefix.unwrap_or_default();
     let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(100);
 
@@ -140,7 +118,7 @@ pub(crate) fn list(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> 
         .take(limit + 1)
         .map(|(name, bus)| {
             let name = call.own_bus(Some(name));
-            let policy = visible(bus, &name, &call.effects.reads, now);
+            let policy = visible(bus, &name, &call.effects, now);
             (described(&name.name, bus), policy, name)
         })
         .collect();
@@ -149,7 +127,7 @@ pub(crate) fn list(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> 
     let next = page.last().filter(|_| more).map(|(_, _, name)| write_token(&name.name));
     let mut buses = Vec::with_capacity(page.len());
     for (mut fields, policy, name) in page {
-        insert_policy(&mut fields, shown(&mut world, &name, policy, &call.effects.reads, now));
+        insert_policy(&mut fields, shown(&mut world, &name, policy, &call.effects, now));
         buses.push(Value::Object(fields));
     }
     drop(world);
@@ -182,15 +160,12 @@ fn insert_policy(fields: &mut Map<String, Value>, policy: Option<Arc<str>>) {
 }
 
 /// The version of the policy that a read gets to see.
-fn visible(bus: &Bus, name: &BusName, faults: &[ReadFault], now: i64) -> Option<Arc<Policy>> {
-    let stale = faults
-        .iter()
-        .filter(|fault| fault.strikes(name))
-        .find_map(|fault| match fault.kind {
-            FaultKind::StaleRead { millis } => Some(bus.policy_at(now.saturating_sub_unsigned(millis))),
-            FaultKind::StaleReadBehind { changes } => Some(bus.policy_behind(changes)),
-            _ => None,
-        });
+fn visible(bus: &Bus, name: &BusName, effects: &Effects, now: i64) -> Option<Arc<Policy>> {
+    let stale = effects.on(name).find_map(|fault| match fault.kind {
+        FaultKind::StaleRead { millis } => Some(bus.policy_at(now.saturating_sub_unsigned(millis))),
+        FaultKind::StaleReadBehind { changes } => Some(bus.policy_behind(changes)),
+        _ => None,
+    });
     stale.unwrap_or(bus.policy.as_ref()).cloned()
 }
 
@@ -199,12 +174,12 @@ fn shown(
     world: &mut World,
     name: &BusName,
     policy: Option<Arc<Policy>>,
-    faults: &[ReadFault],
+    effects: &Effects,
     now: i64,
 ) -> Option<Arc<str>> {
     let policy = policy?;
     let mut text = policy.shown(&world.iam, now);
-    for fault in faults.iter().filter(|fault| fault.strikes(name)) {
+    for fault in effects.on(name) {
         let Ok(Value::Object(mut document)) = serde_json::from_str(&text) else {
             break;
         };
@@ -214,10 +189,7 @@ fn shown(
             }
             FaultKind::ShuffleStatements => {
                 if let Some(statements) = document.get_mut("Statement").and_then(Value::as_array_mut)
-                    && fault
-                        .sid
-                        .as_deref()
-                        .is_none_or(|sid| statements.iter().any(|one| sid_of(one) == Some(sid)))
+                    && fault.sid.as_deref().is_none_or(|sid| statements.iter().any(|one| sid_of(one) == Some(sid)))
                 {
                     world.random.shuffle(statements);
                 }
@@ -236,12 +208,8 @@ fn write_token(last: &str) -> String {
 }
 
 fn read_token(token: &str) -> Option<String> {
-    let hex = token
-        .strip_prefix("sim1")
-        .filter(|hex| hex.is_ascii() && hex.len() % 2 == 0)?;
-    let bytes = (0..hex.len())
-        .step_by(2)
-        .rev()
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok().map(|b| b ^ 0x5a));
+    let hex = token.strip_prefix("sim1").filter(|hex| hex.is_ascii() && hex.len() % 2 == 0)?;
+    let bytes =
+        (0..hex.len()).step_by(2).rev().map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok().map(|b| b ^ 0x5a));
     String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()
 }

@@ -1,6 +1,6 @@
 //! The condition block of a statement (IAM user guide, "IAM JSON policy elements: Condition operators").
 //!
-//! String, ARN, Bool and Null operators, with IfExists, ForAnyValue and ForAllValues. Numeric, date, binary and IP
+//! String, ARN, Bool and Null operators, with `IfExists`, `ForAnyValue` and `ForAllValues`. Numeric, date, binary and IP
 //! operators are admitted in documents and never satisfied: no key of a bus policy is of those types.
 
 use serde_json::Value;
@@ -15,15 +15,9 @@ pub(crate) fn satisfied(condition: Option<&Value>, context: &Context, variables:
     operators.iter().all(|(operator, keys)| {
         let Value::Object(keys) = keys else { return false };
         keys.iter().all(|(key, wanted)| {
-            let wanted: Vec<String> = scalars(wanted)
-                .iter()
-                .filter_map(|text| expand(text, context, variables))
-                .collect();
-            holds(
-                operator,
-                context.get(&key.to_ascii_lowercase()).map(Vec::as_slice),
-                &wanted,
-            )
+            let wanted: Vec<String> =
+                scalars(wanted).iter().filter_map(|text| expand(text, context, variables)).collect();
+            holds(operator, context.get(&key.to_ascii_lowercase()).map(Vec::as_slice), &wanted)
         })
     })
 }
@@ -49,18 +43,12 @@ fn expand(text: &str, context: &Context, variables: bool) -> Option<String> {
 }
 
 fn holds(operator: &str, present: Option<&[String]>, wanted: &[String]) -> bool {
-    let (quantifier, operator) = operator
-        .split_once(':')
-        .map_or(("", operator), |(set, operator)| (set, operator));
+    let (quantifier, operator) = operator.split_once(':').map_or(("", operator), |(set, operator)| (set, operator));
     if operator == "Null" {
         let absent = present.is_none_or(<[String]>::is_empty);
-        return wanted
-            .iter()
-            .any(|text| text.eq_ignore_ascii_case(if absent { "true" } else { "false" }));
+        return wanted.iter().any(|text| text.eq_ignore_ascii_case(if absent { "true" } else { "false" }));
     }
-    let (operator, if_exists) = operator
-        .strip_suffix("IfExists")
-        .map_or((operator, false), |bare| (bare, true));
+    let (operator, if_exists) = operator.strip_suffix("IfExists").map_or((operator, false), |bare| (bare, true));
     let Some((negated, matches)) = comparison(operator) else {
         return false;
     };

@@ -6,15 +6,11 @@ use std::time::Duration;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::config::Settings;
-use crate::faults::{Fault, FaultId, ForeignWrite};
-use crate::foreign::ForeignWriter;
-use crate::iam::{Account, Principal};
+use crate::fault::{Fault, FaultId};
 use crate::journal::JournalFilter;
 use crate::operation::Operation;
-use crate::probe::Probe;
 use crate::sim::State;
 use crate::state::{BusName, Core};
 use crate::wire::{form_field, percent_decoded};
@@ -25,12 +21,6 @@ type Reply = Result<Value, (StatusCode, String)>;
 #[serde(deny_unknown_fields)]
 struct Advance {
     millis: u64,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct Release {
-    fault: Option<FaultId>,
 }
 
 #[derive(Deserialize)]
@@ -60,112 +50,71 @@ pub(crate) async fn answer(
 }
 
 fn route(state: &State, method: &Method, segments: &[&str], query: &str, body: &[u8]) -> Reply {
+    let no_bus = || (StatusCode::NOT_FOUND, "no such bus".to_owned());
     match (method.as_str(), segments) {
-        ("GET", ["health"]) => Ok(json!({"ok": true})),
-        ("GET", ["journal"]) => {
-            let filter = filter(query)?;
-            Ok(json!({"last": state.mark(), "entries": state.journal_of(&filter)}))
+        ("GET", ["health"]) => Ok(json!({})),
+        ("GET", ["journal"]) => Ok(json!({"last": state.mark(), "entries": state.journal_of(&filter(query)?)})),
+        ("GET", ["changes"]) => Ok(json!({"last": state.mark(), "changes": state.changes_of(&filter(query)?)})),
+        ("GET", ["faults"]) => {
+            let listed = |(id, fault): (FaultId, Fault)| json!({"id": id, "fault": fault});
+            Ok(json!({"faults": state.faults().into_iter().map(listed).collect::<Vec<_>>()}))
         }
-        ("GET", ["changes"]) => {
-            let filter = filter(query)?;
-            Ok(json!({"last": state.mark(), "changes": state.changes_of(&filter)}))
+        ("POST", ["faults"]) => Ok(json!({"id": state.inject(parse(body)?)})),
+        ("DELETE", ["faults"]) => Ok(done(|| state.clear_faults())),
+        ("DELETE", ["faults", id]) => {
+            let id = FaultId(id.parse().map_err(bad)?);
+            Ok(done(|| state.clear_fault(id)))
         }
-        (_, ["faults", ..]) => faults(state, method, &segments[1..], body),
-        ("POST", ["release"]) => {
-            let release: Release = if body.is_empty() {
-                Release::default()
-            } else {
-                parse(body)?
-            };
-            Ok(json!({"released": release.fault.map_or_else(|| state.release_all(), |fault| state.release(fault))}))
+        ("POST", ["release"]) => Ok(json!({"released": state.release_all()})),
+        ("POST", ["release", id]) => Ok(json!({"released": state.release(FaultId(id.parse().map_err(bad)?))})),
+        ("GET", ["buses"]) => Ok(json!({"buses": state.buses().iter().map(BusName::arn).collect::<Vec<_>>()})),
+        ("PUT", ["buses", account, region, name]) => Ok(json!({"created": state.create_bus(account, region, name)})),
+        ("DELETE", ["buses", account, region, name]) => Ok(done(|| state.delete_bus(account, region, name))),
+        ("GET", ["policy", account, region, name]) => {
+            let policy = state.policy(account, region, name); // this first: it makes default buses exist
+            let exists = state.buses().contains(&BusName::new(account, region, name));
+            exists.then(|| json!(policy)).ok_or_else(no_bus)
         }
-        (_, ["buses", ..] | ["policy", ..] | ["foreign-write", ..]) => bus(state, method, segments, body),
-        ("PUT", ["accounts", id]) => {
-            state.set_account(id, parse::<Account>(body)?);
-            Ok(json!({}))
+        ("PUT", ["policy", account, region, name]) => {
+            let put = state.put_policy(account, region, name, Some(parse::<Map<String, Value>>(body)?.into()));
+            put.then(|| json!({})).ok_or_else(no_bus)
         }
+        ("DELETE", ["policy", account, region, name]) => {
+            state.put_policy(account, region, name, None).then(|| json!({})).ok_or_else(no_bus)
+        }
+        ("POST", ["foreign-write", account, region, name]) => {
+            Ok(json!({"done": state.foreign_write(account, region, name, &parse(body)?)}))
+        }
+        ("POST", ["foreign-writers"]) => parse(body).map(|writer| done(|| state.start_foreign_writer(writer))),
+        ("DELETE", ["foreign-writers"]) => Ok(json!({"stopped": state.stop_foreign_writers()})),
+        ("PUT", ["accounts", id]) => parse(body).map(|account| done(|| state.set_account(id, account))),
         ("PUT", ["principals"]) => {
-            let id = state.declare_principal(parse::<Principal>(body)?);
-            let id = id.ok_or_else(|| bad("arn must name a role or user of an existing account"))?;
-            Ok(json!({"uniqueId": id}))
+            let id = state.declare_principal(parse(body)?);
+            id.map(|id| json!({"uniqueId": id})).ok_or_else(|| bad("no role or user of an existing account"))
         }
         ("DELETE", ["principals"]) => Ok(json!({"deleted": state.delete_principal(&parse::<Arn>(body)?.arn)})),
         ("GET", ["settings"]) => Ok(json!(state.settings())),
         ("PUT", ["settings"]) => {
             // What the body leaves out stays as it is.
             let mut settings = json!(state.settings());
-            for (name, value) in parse::<serde_json::Map<String, Value>>(body)? {
+            for (name, value) in parse::<Map<String, Value>>(body)? {
                 settings[name] = value;
             }
-            let settings: Settings = serde_json::from_value(settings).map_err(bad)?;
-            state.set(settings.clone());
-            Ok(json!(settings))
+            state.set(serde_json::from_value(settings).map_err(bad)?);
+            Ok(json!(state.settings()))
         }
         ("POST", ["advance"]) => {
             state.advance(parse::<Advance>(body)?.millis);
             Ok(json!({"nowMillis": state.now_millis()}))
         }
-        ("POST", ["foreign-writers"]) => Ok(json!({"id": state.start_foreign_writer(parse::<ForeignWriter>(body)?)})),
-        ("DELETE", ["foreign-writers"]) => Ok(json!({"stopped": state.stop_foreign_writers()})),
-        ("POST", ["probe"]) => Ok(json!(state.probe(&parse::<Probe>(body)?))),
-        _ => Err((
-            StatusCode::NOT_FOUND,
-            "no such control call; see the README of busgrant-sim".to_owned(),
-        )),
+        ("POST", ["probe"]) => Ok(json!(state.probe(&parse(body)?))),
+        _ => Err((StatusCode::NOT_FOUND, "no such control call; see the README of busgrant-sim".to_owned())),
     }
 }
 
-fn faults(state: &State, method: &Method, rest: &[&str], body: &[u8]) -> Reply {
-    let listed = |(id, fault): (FaultId, Fault)| json!({"id": id, "fault": fault});
-    match (method.as_str(), rest) {
-        ("GET", []) => Ok(json!({"faults": state.faults().into_iter().map(listed).collect::<Vec<_>>()})),
-        ("POST", []) => Ok(json!({"id": state.inject(parse::<Fault>(body)?)})),
-        ("DELETE", []) => {
-            state.clear_faults();
-            Ok(json!({}))
-        }
-        ("DELETE", [id]) => {
-            state.clear_fault(FaultId(id.parse().map_err(bad)?));
-            Ok(json!({}))
-        }
-        _ => Err((StatusCode::METHOD_NOT_ALLOWED, "GET, POST or DELETE".to_owned())),
-    }
-}
-
-fn bus(state: &State, method: &Method, segments: &[&str], body: &[u8]) -> Reply {
-    let no_bus = || (StatusCode::NOT_FOUND, "no such bus".to_owned());
-    let exists = |name: &BusName| state.buses().contains(name);
-    match (method.as_str(), segments) {
-        ("GET", ["buses"]) => {
-            let arns: Vec<String> = state.buses().iter().map(BusName::arn).collect();
-            Ok(json!({"buses": arns}))
-        }
-        ("PUT", ["buses", account, region, name]) => Ok(json!({"created": state.create_bus(account, region, name)})),
-        ("DELETE", ["buses", account, region, name]) => {
-            state.delete_bus(account, region, name);
-            Ok(json!({}))
-        }
-        ("GET", ["policy", account, region, name]) => {
-            let policy = state.policy(account, region, name); // this first: it makes default buses exist
-            exists(&BusName::new(account, region, name))
-                .then(|| json!(policy))
-                .ok_or_else(no_bus)
-        }
-        ("PUT", ["policy", account, region, name]) => {
-            let policy = parse::<serde_json::Map<String, Value>>(body)?;
-            let done = state.put_policy(account, region, name, Some(Value::Object(policy)));
-            done.then(|| json!({})).ok_or_else(no_bus)
-        }
-        ("DELETE", ["policy", account, region, name]) => state
-            .put_policy(account, region, name, None)
-            .then(|| json!({}))
-            .ok_or_else(no_bus),
-        ("POST", ["foreign-write", account, region, name]) => {
-            let write = parse::<ForeignWrite>(body)?;
-            Ok(json!({"done": state.foreign_write(account, region, name, &write)}))
-        }
-        _ => Err((StatusCode::NOT_FOUND, "give account, Region and bus".to_owned())),
-    }
+fn done(act: impl FnOnce()) -> Value {
+    act();
+    json!({})
 }
 
 /// The held calls; with `atLeast`, after waiting for so many, at most `timeoutMillis` (10 s).

@@ -4,11 +4,12 @@ use serde_json::{Map, Value};
 
 use crate::buses;
 use crate::error::Refusal;
-use crate::faults::{Effects, FaultId, FaultKind, Moment, Target};
+use crate::fault::{FaultId, FaultKind, Moment};
+use crate::faults::{Effects, Target};
 use crate::foreign::write_foreign;
 use crate::iam::Caller;
 use crate::input::bare_bus_name;
-use crate::journal::JournalEntry;
+use crate::journal::{JournalEntry, Writer};
 use crate::operation::Operation;
 use crate::policy::sid_of;
 use crate::state::{BusName, Core, World};
@@ -44,11 +45,14 @@ impl Underway<'_> {
 
     /// Does what the faults want done around the call: the bus vanishes, another writer writes.
     pub(crate) fn disturb(&self, world: &mut World, bus: &BusName, moment: Moment, now: i64) {
-        if moment == Moment::Before && self.effects.vanish {
-            world.delete_bus(bus, crate::journal::Writer::Foreign, now);
-        }
-        for (_, write) in self.effects.foreign.iter().filter(|(when, _)| *when == moment) {
-            write_foreign(world, bus, write, now);
+        for kind in self.effects.kinds() {
+            match kind {
+                FaultKind::BusVanishes if moment == Moment::Before => world.delete_bus(bus, Writer::Foreign, now),
+                FaultKind::ForeignWrite { write, moment: when } if *when == moment => {
+                    write_foreign(world, bus, write, now);
+                }
+                _ => {}
+            }
         }
     }
 }
@@ -61,28 +65,21 @@ pub(crate) async fn carry_out(core: &Core, call: &Call) -> (u64, Option<Answer>)
         Err((seq, refusal)) => return (seq, Some(finish(core, seq, call.protocol, request_id, Err(refusal)))),
     };
     let (seq, effects) = (underway.seq, &underway.effects);
-    if effects.latency_millis > 0 {
-        core.clock
-            .sleep_until(later(core.clock.now(), effects.latency_millis))
-            .await;
+    let latency = effects.kinds().map(|kind| if let FaultKind::Latency { millis } = kind { *millis } else { 0 }).sum();
+    if latency > 0 {
+        core.clock.sleep_until(core.clock.now().saturating_add_unsigned(latency)).await;
     }
-    if let Some((fault, millis)) = effects.hold_before {
-        core.hold(seq, fault, millis).await;
+    core.hold(seq, effects.hold(false)).await;
+    if effects.has(&FaultKind::DropBeforeApply) {
+        return (seq, dropped(core, seq));
     }
-    if effects.drop_before {
-        dropped(core, seq);
-        return (seq, None);
-    }
-    let result = match effects.refusal.as_ref() {
-        Some(kind) => Err(refusal_of(kind, &underway)),
+    let result = match effects.kinds().find_map(|kind| refusal_of(kind, &underway)) {
+        Some(refusal) => Err(refusal),
         None => execute(core, &underway).await,
     };
-    if let Some((fault, millis)) = effects.hold_after {
-        core.hold(seq, fault, millis).await;
-    }
-    if effects.drop_after {
-        dropped(core, seq);
-        return (seq, None);
+    core.hold(seq, effects.hold(true)).await;
+    if effects.has(&FaultKind::DropAfterApply) {
+        return (seq, dropped(core, seq));
     }
     (seq, Some(finish(core, seq, call.protocol, request_id, result)))
 }
@@ -118,45 +115,22 @@ fn begin<'a>(core: &Core, call: &'a Call) -> (Result<Underway<'a>, (u64, Refusal
     let account = caller.as_ref().map_or("", |caller| &caller.account);
     let empty = Map::new();
     let target = target(call, parsed.as_ref().unwrap_or(&empty), account, region);
-    let effects = if caller.is_ok() {
-        world.faults.strike(&target)
-    } else {
-        Effects::default()
-    };
+    let effects = if caller.is_ok() { world.faults.strike(&target) } else { Effects::default() };
     let entry = JournalEntry {
-        seq: 0,
         at_millis: now,
         account: account.to_owned(),
-        caller: caller
-            .as_ref()
-            .map_or_else(|_| String::new(), |caller| caller.arn.clone()),
+        caller: caller.as_ref().map_or_else(|_| String::new(), |caller| caller.arn.clone()),
         region: region.to_owned(),
         operation: call.operation,
-        input: Value::Null,
         bus: target.buses.first().map(|name| (*name).to_owned()),
-        faults: effects.ids.clone(),
-        applied: None,
-        policy_before: None,
-        policy_after: None,
-        answered: None,
-        status: None,
-        error: None,
-        message: None,
-        client_gone: false,
+        faults: effects.0.iter().map(|(id, _)| *id).collect(),
+        ..JournalEntry::default()
     };
     let seq = world.journal.arrived(entry, &call.body);
     let (operation, region) = (call.operation, region.to_owned());
     let underway = caller
         .and_then(|caller| Ok((caller, parsed?)))
-        .map(|(caller, input)| Underway {
-            seq,
-            operation,
-            caller,
-            region,
-            input,
-            body: &call.body,
-            effects,
-        })
+        .map(|(caller, input)| Underway { seq, operation, caller, region, input, body: &call.body, effects })
         .map_err(|refusal| (seq, refusal));
     drop(world);
     core.changed.notify_waiters();
@@ -166,69 +140,49 @@ fn begin<'a>(core: &Core, call: &'a Call) -> (Result<Underway<'a>, (u64, Refusal
 /// What of a call the filters of faults look at.
 fn target<'a>(call: &Call, input: &'a Map<String, Value>, account: &'a str, region: &'a str) -> Target<'a> {
     let field = |name: &str| input.get(name).and_then(Value::as_str);
-    let (mut buses, mut sids) = (Vec::new(), Vec::new());
-    match call.operation {
-        Operation::PutPermission | Operation::RemovePermission => {
-            buses.push(field("EventBusName").unwrap_or("default"));
-            sids.extend(field("StatementId").map(ToOwned::to_owned));
-            let document = field("Policy").and_then(|text| serde_json::from_str::<Value>(text).ok());
-            if let Some(Value::Array(statements)) = document.as_ref().and_then(|document| document.get("Statement")) {
-                sids.extend(statements.iter().filter_map(sid_of).map(ToOwned::to_owned));
-            }
-        }
-        Operation::CreateEventBus | Operation::DeleteEventBus | Operation::DescribeEventBus => {
-            buses.push(field("Name").map_or("default", bare_bus_name));
-        }
-        Operation::PutRule | Operation::DeleteRule => {
-            buses.push(field("EventBusName").map_or("default", bare_bus_name));
-        }
+    let bus = |name: Option<&'a str>| name.map_or("default", bare_bus_name);
+    let document = field("Policy").and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
+    let statements = document.get("Statement").and_then(Value::as_array).into_iter().flatten();
+    let sids = field("StatementId").into_iter().chain(statements.filter_map(sid_of)).map(ToOwned::to_owned).collect();
+    let buses = match call.operation {
+        Operation::ListEventBuses | Operation::GetCallerIdentity | Operation::AssumeRole => Vec::new(),
+        Operation::CreateEventBus | Operation::DeleteEventBus | Operation::DescribeEventBus => vec![bus(field("Name"))],
         Operation::PutEvents => {
             let entries = input.get("Entries").and_then(Value::as_array).into_iter().flatten();
-            let named = entries.map(|entry| entry.get("EventBusName").and_then(Value::as_str));
-            buses.extend(named.map(|name| name.map_or("default", bare_bus_name)));
+            entries.map(|entry| bus(entry.get("EventBusName").and_then(Value::as_str))).collect()
         }
-        Operation::ListEventBuses | Operation::GetCallerIdentity | Operation::AssumeRole => {}
-    }
-    Target {
-        operation: call.operation,
-        account,
-        region,
-        buses,
-        sids,
-    }
+        _ => vec![bus(field("EventBusName"))],
+    };
+    Target { operation: call.operation, account, region, buses, sids }
 }
 
-/// The error that a fault stands for.
-fn refusal_of(kind: &FaultKind, call: &Underway<'_>) -> Refusal {
-    match kind {
-        FaultKind::Throttling => Refusal::new(400, "ThrottlingException", "Rate exceeded"),
-        FaultKind::TooManyRequests => Refusal::new(429, "TooManyRequestsException", "Too Many Requests"),
+/// The error that a fault stands for, if it stands for one.
+fn refusal_of(kind: &FaultKind, call: &Underway<'_>) -> Option<Refusal> {
+    // Texts: the service model for its own errors, "Common errors" of the EventBridge API reference for the others.
+    let (status, code, message) = match kind {
+        FaultKind::Throttling => (400, "ThrottlingException", "Rate exceeded"),
+        FaultKind::TooManyRequests => (429, "TooManyRequestsException", "Too Many Requests"),
+        FaultKind::InternalError => (500, "InternalException", "This exception occurs due to unexpected causes."),
         FaultKind::ServiceUnavailable => {
-            let message = "The request has failed due to a temporary failure of the server.";
-            Refusal::new(503, "ServiceUnavailable", message)
-        }
-        FaultKind::AccessDenied => {
-            let name = call
-                .input
-                .get("EventBusName")
-                .or_else(|| call.input.get("Name"))
-                .and_then(Value::as_str);
-            let resource = call.own_bus(name.map(bare_bus_name)).arn();
-            let action = format!("events:{}", call.operation.name());
-            let because = format!("because no identity-based policy allows the {action} action");
-            Refusal::access_denied(&call.caller.arn, &action, &resource, &because)
+            (503, "ServiceUnavailable", "The request has failed due to a temporary failure of the server.")
         }
         FaultKind::OperationDisabled => {
             let message = "The operation you are attempting is not available in this region.";
-            Refusal::new(400, "OperationDisabledException", message)
+            (400, "OperationDisabledException", message)
         }
-        FaultKind::Error { status, code, message } => Refusal::new(*status, code.clone(), message.clone()),
-        _ => Refusal::new(
-            500,
-            "InternalException",
-            "This exception occurs due to unexpected causes.",
-        ),
-    }
+        FaultKind::Error { status, code, message } => {
+            return Some(Refusal::new(*status, code.clone(), message.clone()));
+        }
+        FaultKind::AccessDenied => {
+            let name = call.input.get("EventBusName").or_else(|| call.input.get("Name")).and_then(Value::as_str);
+            let action = format!("events:{}", call.operation.name());
+            let because = format!("because no identity-based policy allows the {action} action");
+            let resource = call.own_bus(name.map(bare_bus_name)).arn();
+            return Some(Refusal::access_denied(&call.caller.arn, &action, &resource, &because));
+        }
+        _ => return None,
+    };
+    Some(Refusal::new(status, code, message))
 }
 
 fn finish(core: &Core, seq: u64, protocol: Protocol, id: String, result: Result<String, Refusal>) -> Answer {
@@ -243,37 +197,30 @@ fn finish(core: &Core, seq: u64, protocol: Protocol, id: String, result: Result<
     answer
 }
 
-fn dropped(core: &Core, seq: u64) {
+fn dropped(core: &Core, seq: u64) -> Option<Answer> {
     core.lock().0.journal.answered(seq, |_| {});
     core.changed.notify_waiters();
-}
-
-fn later(now: i64, millis: u64) -> i64 {
-    now.saturating_add_unsigned(millis)
+    None
 }
 
 impl Core {
     /// Waits until the call is released or, if there is a limit, the clock has moved so far.
-    async fn hold(&self, seq: u64, fault: FaultId, millis: Option<u64>) {
+    async fn hold(&self, seq: u64, hold: Option<(FaultId, Option<u64>)>) {
+        let Some((fault, millis)) = hold else { return };
         self.lock().0.faults.held.insert(seq, fault);
         self.changed.notify_waiters();
-        let until = millis.map_or(i64::MAX, |millis| later(self.clock.now(), millis));
+        // Without a limit, some 30,000 years.
+        let until = self.clock.now().saturating_add_unsigned(millis.unwrap_or(1 << 50));
+        let mut limit = std::pin::pin!(self.clock.sleep_until(until));
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable(); // before the look, so that no release falls between
             if !self.lock().0.faults.held.contains_key(&seq) {
                 return;
             }
-            let limit = async {
-                if millis.is_some() {
-                    self.clock.sleep_until(until).await;
-                } else {
-                    std::future::pending().await
-                }
-            };
             tokio::select! {
                 () = &mut changed => {}
-                () = limit => {
+                () = &mut limit => {
                     self.lock().0.faults.held.remove(&seq);
                     return;
                 }

@@ -15,23 +15,44 @@ use crate::policy::{Policy, renamed, sid_of, strings};
 use crate::state::BusName;
 
 /// The actions a bus policy may name: 15 of the service's 60 (aws-observations #157 to #216).
-const ADMITTED_ACTIONS: [&str; 15] = [
-    "events:DeleteRule",
-    "events:DescribeEventBus",
-    "events:DescribeRule",
-    "events:DisableRule",
-    "events:EnableRule",
-    "events:ListRuleNamesByTarget",
-    "events:ListRules",
-    "events:ListTagsForResource",
-    "events:ListTargetsByRule",
-    "events:PutEvents",
-    "events:PutRule",
-    "events:PutTargets",
-    "events:RemoveTargets",
-    "events:TagResource",
-    "events:UntagResource",
-];
+const ADMITTED_ACTIONS: &str = "deleterule describeeventbus describerule disablerule enablerule listrulenamesbytarget \
+    listrules listtagsforresource listtargetsbyrule putevents putrule puttargets removetargets tagresource untagresource";
+
+/// A statement's shape; what else is in it is refused.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+#[expect(dead_code, reason = "only its shape matters")]
+struct Shape {
+    sid: String,
+    effect: Effect,
+    principal: Value,
+    action: OneOrMany<String>,
+    resource: OneOrMany<String>,
+    condition: Option<BTreeMap<String, BTreeMap<String, OneOrMany<Scalar>>>>,
+}
+
+#[derive(Deserialize)]
+enum Effect {
+    Allow,
+    Deny,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its shape matters")]
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its shape matters")]
+enum Scalar {
+    Text(String),
+    Flag(bool),
+    Number(f64),
+}
 
 /// Reads and checks a document for a bus. Principals are not resolved yet: an identical document is accepted without
 /// (aws-observations #104).
@@ -45,21 +66,11 @@ pub(crate) fn admit(text: &str, bus: &BusName) -> Result<Map<String, Value>, Ref
     if !matches!(version.as_str(), Some("2012-10-17" | "2008-10-17")) {
         return Err(Refusal::validation("The policy must contain a valid version string"));
     }
-    match document.get_mut("Statement") {
-        None => return Err(missing("Statement")),
-        // A single statement object comes back as an array (aws-observations #40).
-        Some(single @ Value::Object(_)) => *single = Value::Array(vec![single.take()]),
-        Some(Value::Array(_)) => {}
-        Some(_) => {
-            return Err(Refusal::validation(
-                "Could not parse the policy: Statement is not an object or array",
-            ));
-        }
+    let statement = document.get_mut("Statement").ok_or_else(|| missing("Statement"))?;
+    if statement.is_object() {
+        *statement = Value::Array(vec![statement.take()]); // it comes back as an array (aws-observations #40)
     }
-    let statements = document
-        .get("Statement")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
+    let statements = document.get("Statement").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     if statements.is_empty() {
         return Err(Refusal::validation("Could not parse the policy: Statement is empty!"));
     }
@@ -76,9 +87,7 @@ pub(crate) fn admit(text: &str, bus: &BusName) -> Result<Map<String, Value>, Ref
         };
         if let Some(problem) = problem {
             let (line, column) = position(text, index).unwrap_or((1, 1));
-            return Err(Refusal::validation(format!(
-                "Invalid statement at line {line} column {column}: {problem}"
-            )));
+            return Err(Refusal::validation(format!("Invalid statement at line {line} column {column}: {problem}")));
         }
         sids.push(sid);
         for resource in strings(statement.get("Resource")) {
@@ -86,11 +95,7 @@ pub(crate) fn admit(text: &str, bus: &BusName) -> Result<Map<String, Value>, Ref
         }
     }
     // Bare account ids become root ARNs (aws-observations #32).
-    Ok(renamed(
-        &document,
-        |principal| twelve_digits(principal).then(|| bus.root_arn(principal)),
-        None,
-    ))
+    Ok(renamed(&document, |principal| twelve_digits(principal).then(|| bus.root_arn(principal)), None))
 }
 
 /// Finds out whom the document's principals are, all or nothing.
@@ -103,15 +108,12 @@ pub(crate) fn bind(document: Map<String, Value>, iam: &Iam, bus: &BusName) -> Re
             Some(Value::Object(kinds)) if !kinds.is_empty() => {
                 for (kind, names) in kinds {
                     let names = strings(Some(names));
-                    let known = match kind.as_str() {
-                        "AWS" => {
-                            |name: &str, iam: &Iam, bus: &BusName| name == "*" || iam.resolves(name, bus.partition())
-                        }
-                        "Service" => |name: &str, _: &Iam, _: &BusName| name.contains(".amazonaws.com"),
-                        "Federated" => |_: &str, _: &Iam, _: &BusName| true,
-                        _ => |_: &str, _: &Iam, _: &BusName| false,
+                    let known = |name: &&str| match kind.as_str() {
+                        "AWS" => *name == "*" || iam.resolves(name, bus.partition()),
+                        "Service" => name.contains(".amazonaws.com"),
+                        other => other == "Federated",
                     };
-                    if names.is_empty() || !names.iter().all(|name| known(name, iam, bus)) {
+                    if names.is_empty() || !names.iter().all(known) {
                         return Err(invalid());
                     }
                 }
@@ -119,10 +121,7 @@ pub(crate) fn bind(document: Map<String, Value>, iam: &Iam, bus: &BusName) -> Re
             _ => return Err(invalid()),
         }
     }
-    let bindings = policy
-        .principals("AWS")
-        .into_iter()
-        .filter_map(|arn| Some((arn.to_owned(), iam.unique_id(arn)?)));
+    let bindings = policy.principals("AWS").into_iter().filter_map(|arn| Some((arn.to_owned(), iam.unique_id(arn)?)));
     policy.bindings = bindings.collect();
     Ok(policy)
 }
@@ -132,58 +131,18 @@ fn missing(field: &str) -> Refusal {
 }
 
 fn required_fields(statement: &Value) -> Result<(), Refusal> {
-    let Some(fields) = statement.as_object() else {
-        return Err(Refusal::validation(
-            "Could not parse the policy: Statement is not an object",
-        ));
-    };
+    let field = |name: &str| statement.get(name).filter(|value| value.as_str() != Some(""));
     // What is prohibited is noticed before what it displaces (aws-observations #113 to #115).
-    for prohibited in ["NotAction", "NotResource", "NotPrincipal"] {
-        if fields.contains_key(prohibited) {
-            return Err(Refusal::validation(format!("Has prohibited field {prohibited}")));
-        }
+    if let Some(prohibited) = ["NotAction", "NotResource", "NotPrincipal"].iter().find(|name| field(name).is_some()) {
+        return Err(Refusal::validation(format!("Has prohibited field {prohibited}")));
     }
-    for required in ["Sid", "Effect", "Principal", "Action", "Resource"] {
-        if fields.get(required).is_none_or(|value| value.as_str() == Some("")) {
-            return Err(missing(required));
-        }
+    let required = ["Sid", "Effect", "Principal", "Action", "Resource"];
+    if let Some(absent) = required.iter().find(|name| field(name).is_none()) {
+        return Err(missing(absent));
     }
-    if !matches!(fields.get("Effect").and_then(Value::as_str), Some("Allow" | "Deny")) {
-        return Err(Refusal::validation("Invalid effect in the policy")); // the wording is not observed
-    }
-    for listed in ["Action", "Resource"] {
-        let values = strings(fields.get(listed));
-        let all_text = fields
-            .get(listed)
-            .and_then(Value::as_array)
-            .is_none_or(|list| list.len() == values.len());
-        if values.is_empty() || !all_text {
-            return Err(missing(listed));
-        }
-    }
-    let known = ["Sid", "Effect", "Principal", "Action", "Resource", "Condition"];
-    if let Some(unknown) = fields.keys().find(|name| !known.contains(&name.as_str())) {
-        return Err(Refusal::validation(format!("Unknown field {unknown}"))); // the wording is not observed
-    }
-    if fields.get("Sid").is_some_and(|sid| !sid.is_string())
-        || fields
-            .get("Condition")
-            .is_some_and(|condition| !condition_shape(condition))
-    {
-        return Err(Refusal::validation("Could not parse the policy: unexpected type"));
-    }
-    Ok(())
-}
-
-/// `{operator: {key: value or values}}`.
-fn condition_shape(condition: &Value) -> bool {
-    let scalar = |value: &Value| value.is_string() || value.is_boolean() || value.is_number();
-    let values = |value: &Value| scalar(value) || value.as_array().is_some_and(|list| list.iter().all(scalar));
-    condition.as_object().is_some_and(|operators| {
-        operators
-            .values()
-            .all(|keys| keys.as_object().is_some_and(|keys| keys.values().all(values)))
-    })
+    // The wording of what else may be wrong with a statement is not observed.
+    let shape = Shape::deserialize(statement);
+    shape.map(drop).map_err(|error| Refusal::validation(format!("Could not parse the policy: {error}")))
 }
 
 fn invalid_actions(actions: Vec<&str>) -> Option<String> {
@@ -196,9 +155,8 @@ fn invalid_actions(actions: Vec<&str>) -> Option<String> {
     }
     let admitted = |action: &str| {
         let pattern = action.to_ascii_lowercase();
-        ADMITTED_ACTIONS
-            .iter()
-            .any(|known| glob(&pattern, &known.to_ascii_lowercase()))
+        let pattern = pattern.strip_prefix("events:").unwrap_or(&pattern);
+        ADMITTED_ACTIONS.split(' ').any(|known| glob(pattern, known))
     };
     let mut refused: Vec<&str> = actions.into_iter().filter(|action| !admitted(action)).collect();
     if refused.is_empty() {
@@ -217,38 +175,25 @@ fn check_resource(resource: &str, bus: &BusName) -> Result<(), Refusal> {
     }
     let parts: Vec<&str> = resource.splitn(6, ':').collect();
     let &[_, partition, service, region, account, relative] = parts.as_slice() else {
-        return Err(Refusal::validation(format!(
-            "Resource {resource} must be in ARN format or \"*\"."
-        )));
+        return Err(Refusal::validation(format!("Resource {resource} must be in ARN format or \"*\".")));
     };
-    let invalid = |what: &str, value: &str| {
-        Err(Refusal::validation(format!(
-            "The {what} \"{value}\" is invalid for ARN \"{resource}\""
-        )))
-    };
-    if !glob(partition, bus.partition()) {
-        return invalid("partition", partition);
-    }
-    if service != "events" {
-        return invalid("vendor", service);
-    }
-    if !glob(region, &bus.region) {
-        return invalid("region", region);
-    }
-    if account != bus.account {
-        return invalid("namespace", account);
-    }
-    // Rules of the default bus have no bus name in their ARN (EventBridge user guide, "Event bus permissions").
-    let rules = if bus.name == "default" {
-        "rule/".to_owned()
-    } else {
-        format!("rule/{}/", bus.name)
-    };
+    // Rules of the default bus have no bus name in their ARN (`EventBridge` user guide, "Event bus permissions").
+    let rules = if bus.name == "default" { "rule/".to_owned() } else { format!("rule/{}/", bus.name) };
     let own_rule = relative.strip_prefix(&rules).is_some_and(|rule| !rule.is_empty());
-    if own_rule || relative.strip_prefix("event-bus/") == Some(bus.name.as_str()) {
-        return Ok(());
+    let relative_fits = own_rule || relative.strip_prefix("event-bus/") == Some(bus.name.as_str());
+    let parts = [
+        ("partition", partition, glob(partition, bus.partition())),
+        ("vendor", service, service == "events"),
+        ("region", region, glob(region, &bus.region)),
+        ("namespace", account, account == bus.account),
+        ("relative-id", relative, relative_fits),
+    ];
+    match parts.into_iter().find(|(_, _, fits)| !fits) {
+        None => Ok(()),
+        Some((what, value, _)) => {
+            Err(Refusal::validation(format!("The {what} \"{value}\" is invalid for ARN \"{resource}\"")))
+        }
     }
-    invalid("relative-id", relative)
 }
 
 /// Line and column at which the service reports a statement: just past the token before it, so 38 for the first and
@@ -272,8 +217,5 @@ fn position(text: &str, index: usize) -> Option<(usize, usize)> {
     };
     let before = text.get(..previous_end)?;
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Some((
-        before.matches('\n').count() + 1,
-        before.get(line_start..)?.chars().count() + 1,
-    ))
+    Some((before.matches('\n').count() + 1, before.get(line_start..)?.chars().count() + 1))
 }

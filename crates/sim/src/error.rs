@@ -12,11 +12,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(status: u16, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code: code.into(),
-            message: message.into(),
-        }
+        Self { status, code: code.into(), message: message.into() }
     }
 
     /// `ValidationException`, HTTP 400: what the service answers to nearly every bad input.
@@ -26,20 +22,12 @@ impl Refusal {
 
     /// The bus is not there (aws-observations #225; #139: looked up in the caller's own account).
     pub(crate) fn no_bus(name: &str) -> Self {
-        Self::new(
-            400,
-            "ResourceNotFoundException",
-            format!("Event bus {name} does not exist."),
-        )
+        Self::new(400, "ResourceNotFoundException", format!("Event bus {name} does not exist."))
     }
 
     /// The same code for a statement that is not there; only the message differs (aws-observations #6).
     pub(crate) fn no_statement() -> Self {
-        Self::new(
-            400,
-            "ResourceNotFoundException",
-            "Statement with the provided id does not exist.",
-        )
+        Self::new(400, "ResourceNotFoundException", "Statement with the provided id does not exist.")
     }
 
     /// The body was JSON, but not of the operation's types (AWS JSON 1.1 protocol; not observed here).

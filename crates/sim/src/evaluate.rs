@@ -43,44 +43,24 @@ pub(crate) fn authorize(policy: Option<&Policy>, iam: &Iam, attempt: &Attempt<'_
     let mut allowed = Match::No;
     let denied = |because: &str| {
         let because = format!("{because} the {} action", attempt.action);
-        Err(Refusal::access_denied(
-            &caller.arn,
-            attempt.action,
-            attempt.resource,
-            &because,
-        ))
+        Err(Refusal::access_denied(&caller.arn, attempt.action, attempt.resource, &because))
     };
     for statement in policy.map_or(&[][..], Policy::statements) {
         let matched = matches_principal(statement.get("Principal"), policy, caller);
         let listed = |field: &str, value: &str, fold: bool| {
             let fold = |text: &str| {
-                if fold {
-                    text.to_ascii_lowercase()
-                } else {
-                    text.to_owned()
-                }
+                if fold { text.to_ascii_lowercase() } else { text.to_owned() }
             };
-            strings(statement.get(field))
-                .iter()
-                .any(|pattern| glob(&fold(pattern), &fold(value)))
+            strings(statement.get(field)).iter().any(|pattern| glob(&fold(pattern), &fold(value)))
         };
         let applies = matched != Match::No
             && listed("Action", attempt.action, true)
             && listed("Resource", attempt.resource, false)
-            && satisfied(
-                statement.get("Condition"),
-                &context,
-                policy.is_some_and(expands_variables),
-            );
+            && satisfied(statement.get("Condition"), &context, policy.is_some_and(expands_variables));
         match statement.get("Effect").and_then(Value::as_str) {
             Some("Deny") if applies => {
                 let because = "with an explicit deny in a resource-based policy";
-                return Err(Refusal::access_denied(
-                    &caller.arn,
-                    attempt.action,
-                    attempt.resource,
-                    because,
-                ));
+                return Err(Refusal::access_denied(&caller.arn, attempt.action, attempt.resource, because));
             }
             Some("Allow") if applies => allowed = allowed.max(matched),
             _ => {}
@@ -107,10 +87,7 @@ fn matches_principal(principal: Option<&Value>, policy: Option<&Policy>, caller:
     match principal {
         Some(Value::String(everyone)) if everyone == "*" => Match::Direct,
         Some(Value::Object(kinds)) => {
-            let aws = strings(kinds.get("AWS"))
-                .into_iter()
-                .map(|name| matches_name(name, policy, caller))
-                .max();
+            let aws = strings(kinds.get("AWS")).into_iter().map(|name| matches_name(name, policy, caller)).max();
             let service = caller.service.as_deref();
             if service.is_some_and(|service| strings(kinds.get("Service")).contains(&service)) {
                 return Match::Direct;
@@ -128,19 +105,14 @@ fn matches_name(name: &str, policy: Option<&Policy>, caller: &Caller) -> Match {
     if caller.service.is_some() {
         return Match::No;
     }
-    let account = if twelve_digits(name) {
-        Some(name)
-    } else {
-        root_account(name)
-    };
+    let account = if twelve_digits(name) { Some(name) } else { root_account(name) };
     // A principal is the incarnation that it stood for when it was put (aws-observations #101).
     let bound = policy.and_then(|policy| policy.bindings.get(name));
-    match account {
-        Some(account) if account == caller.account => Match::Account,
-        Some(_) => Match::No,
-        None if bound == Some(&caller.unique_id) || name == caller.unique_id || name == caller.arn => Match::Direct,
-        None => Match::No,
+    if let Some(account) = account {
+        return if account == caller.account { Match::Account } else { Match::No };
     }
+    let named = bound == Some(&caller.unique_id) || name == caller.unique_id || name == caller.arn;
+    if named { Match::Direct } else { Match::No }
 }
 
 fn root_account(arn: &str) -> Option<&str> {
@@ -159,11 +131,7 @@ fn full_context(iam: &Iam, attempt: &Attempt<'_>) -> Context {
         set("aws:principalservicename", vec![service.clone()]);
         return context;
     }
-    let kind = if caller.arn == caller.principal_arn {
-        "User"
-    } else {
-        "AssumedRole"
-    };
+    let kind = if caller.arn == caller.principal_arn { "User" } else { "AssumedRole" };
     set("aws:principaltype", vec![kind.to_owned()]);
     set("aws:principalarn", vec![caller.principal_arn.clone()]);
     set("aws:principalaccount", vec![caller.account.clone()]);
@@ -178,7 +146,7 @@ fn full_context(iam: &Iam, attempt: &Attempt<'_>) -> Context {
     context
 }
 
-/// Matches `*` and `?`, as in actions, resources and StringLike.
+/// Matches `*` and `?`, as in actions, resources and `StringLike`.
 pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut at, mut seen) = (0, 0);
@@ -199,7 +167,5 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
             },
         }
     }
-    pattern
-        .get(at..)
-        .is_none_or(|rest| rest.iter().all(|letter| *letter == b'*'))
+    pattern.get(at..).is_none_or(|rest| rest.iter().all(|letter| *letter == b'*'))
 }

@@ -1,11 +1,11 @@
-//! PutEvents, gated by the bus policy, and as much of rules as a bus policy governs.
+//! `PutEvents`, gated by the bus policy, and as much of rules as a bus policy governs.
 
 use serde_json::{Value, json};
 
 use crate::dispatch::Underway;
 use crate::error::Refusal;
 use crate::evaluate::{Attempt, Context, authorize};
-use crate::input::{BUS_NAME_OR_ARN, BusArn, CUSTOM_BUS_NAME, Fields, Violations};
+use crate::input::{BUS_NAME_OR_ARN, BusArn, CUSTOM_BUS_NAME, Fields, Violations, wrong_type};
 use crate::operation::Operation;
 use crate::state::{BusName, Core};
 
@@ -15,55 +15,37 @@ pub(crate) fn put_events(core: &Core, call: &Underway<'_>) -> Result<String, Ref
     let mut violations = Violations::default();
     violations.count("entries", entries, 10);
     violations.finish()?;
-    let mut events = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let fields = Fields(
-            entry
-                .as_object()
-                .ok_or_else(|| Refusal::serialization("Unexpected field type"))?,
-        );
+    let mut asked = Vec::with_capacity(entries.len());
+    for item in entries {
+        let fields = Fields(item.as_object().ok_or_else(|| wrong_type(item, "Structure"))?);
         let text = |name: &str| fields.text(name);
         let event = (text("Source")?, text("DetailType")?, text("Detail")?);
-        events.push((bus_of(call, text("EventBusName")?)?, event));
+        asked.push((bus_of(call, text("EventBusName")?)?, event));
     }
     let (mut world, now) = core.lock();
     let effective = now.saturating_sub_unsigned(world.settings.effect_delay_millis);
     // One entry that is not authorised fails the whole call (aws-observations #88).
-    for (bus, (source, detail_type, _)) in &events {
-        let policy = world
-            .bus(bus, now)
-            .ok()
-            .and_then(|bus| bus.policy_at(effective).cloned());
+    for (bus, (source, detail_type, _)) in &asked {
+        let policy = world.bus(bus, now).ok().and_then(|bus| bus.policy_at(effective).cloned());
         let mut context = Context::from([("events:eventbusinvocation".to_owned(), vec!["false".to_owned()])]);
         for (key, value) in [("events:source", source), ("events:detail-type", detail_type)] {
             context.extend(value.map(|value| (key.to_owned(), vec![value.to_owned()])));
         }
         context.insert("aws:requestedregion".to_owned(), vec![call.region.clone()]);
         let (resource, owner) = (bus.arn(), bus.account.as_str());
-        let attempt = Attempt {
-            caller: &call.caller,
-            action: "events:PutEvents",
-            resource: &resource,
-            owner,
-            context,
-        };
+        let attempt = Attempt { caller: &call.caller, action: "events:PutEvents", resource: &resource, owner, context };
         authorize(policy.as_deref(), &world.iam, &attempt)?;
     }
     // An event for a bus of one's own that is not there is taken in without a word (aws-observations #222).
-    let answers: Vec<Value> = events
-        .iter()
-        .map(
-            |(_, (source, detail_type, detail))| match entry_problem(*source, *detail_type, *detail) {
-                None => json!({"EventId": world.random.uuid()}),
-                Some((code, message)) => json!({"ErrorCode": code, "ErrorMessage": message}),
-            },
-        )
-        .collect();
-    let failed = answers
-        .iter()
-        .filter(|answer| answer.get("ErrorCode").is_some())
-        .count();
-    Ok(json!({"FailedEntryCount": failed, "Entries": answers}).to_string())
+    let mut results = Vec::with_capacity(asked.len());
+    for (_, (source, detail_type, detail)) in asked {
+        results.push(match entry_problem(source, detail_type, detail) {
+            None => json!({"EventId": world.random.uuid()}),
+            Some((kind, message)) => json!({"ErrorCode": kind, "ErrorMessage": message}),
+        });
+    }
+    let failed = results.iter().filter(|result| result.get("ErrorCode").is_some()).count();
+    Ok(json!({"FailedEntryCount": failed, "Entries": results}).to_string())
 }
 
 fn bus_of(call: &Underway<'_>, name: Option<&str>) -> Result<BusName, Refusal> {
@@ -91,18 +73,14 @@ fn entry_problem(
         return Some(("InvalidArgument", message));
     }
     if source.is_some_and(|source| source.starts_with("aws.")) {
-        return Some((
-            "NotAuthorizedForSourceException",
-            "Not authorized for the source.".to_owned(),
-        ));
+        return Some(("NotAuthorizedForSourceException", "Not authorized for the source.".to_owned()));
     }
-    let object = detail
-        .and_then(|text| serde_json::from_str::<Value>(text).ok())
-        .is_some_and(|value| value.is_object());
+    let object =
+        detail.and_then(|text| serde_json::from_str::<Value>(text).ok()).is_some_and(|value| value.is_object());
     (!object).then(|| ("MalformedDetail", "Detail is malformed.".to_owned()))
 }
 
-/// PutRule and DeleteRule: a name on a bus and the account that made it, so that a bus with rules can't be deleted and
+/// `PutRule` and `DeleteRule`: a name on a bus and the account that made it, so that a bus with rules can't be deleted and
 /// `events:creatorAccount` can be seen to work (notes in aws-observations, section creator).
 pub(crate) fn change_rule(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> {
     let input = Fields(&call.input);
@@ -128,13 +106,7 @@ pub(crate) fn change_rule(core: &Core, call: &Underway<'_>) -> Result<String, Re
     let context = Context::from([("events:creatoraccount".to_owned(), vec![creator.clone()])]);
     let (action, resource) = (format!("events:{}", call.operation.name()), name.rule_arn(rule));
     let (caller, owner) = (&call.caller, name.account.as_str());
-    let attempt = Attempt {
-        caller,
-        action: &action,
-        resource: &resource,
-        owner,
-        context,
-    };
+    let attempt = Attempt { caller, action: &action, resource: &resource, owner, context };
     authorize(policy.as_deref(), &world.iam, &attempt)?;
     let rules = &mut world.bus(&name, now)?.rules;
     if call.operation == Operation::DeleteRule {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 
-use crate::faults::ForeignWrite;
+use crate::fault::ForeignWrite;
 use crate::journal::Writer;
 use crate::policy::Policy;
 use crate::random::Random;
@@ -72,15 +72,9 @@ impl ForeignWriter {
         });
         if self.documents && random.chance(0.3) {
             let next = Policy::with_statement(current, &sid, statement);
-            return ForeignWrite::Document {
-                policy: Some(Value::Object(next.document)),
-            };
+            return ForeignWrite::Document { policy: Some(Value::Object(next.document)) };
         }
-        if random.chance(0.3) {
-            ForeignWrite::Remove { sid }
-        } else {
-            ForeignWrite::Put { statement }
-        }
+        if random.chance(0.3) { ForeignWrite::Remove { sid } } else { ForeignWrite::Put { statement } }
     }
 }
 

@@ -68,7 +68,7 @@ struct Entity {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub(crate) account: String,
-    /// The caller's ARN as GetCallerIdentity and access-denied messages name it.
+    /// The caller's ARN as `GetCallerIdentity` and access-denied messages name it.
     pub(crate) arn: String,
     /// The ARN that policies name and `aws:PrincipalArn` holds: the role's, for a session.
     pub(crate) principal_arn: String,
@@ -102,19 +102,10 @@ pub(crate) struct Iam {
 
 impl Iam {
     pub(crate) fn new(config: &Config) -> Self {
-        let gone = |id: &String| {
-            (
-                id.clone(),
-                Account {
-                    exists: Some(false),
-                    ..Account::default()
-                },
-            )
-        };
+        let gone = |id: &String| (id.clone(), Account { exists: Some(false), ..Account::default() });
         Self {
             accounts: config.nonexistent_accounts.iter().map(gone).collect(),
-            known: config.known_accounts.clone(),
-            deletion_lag_millis: i64::try_from(config.settings.role_deletion_lag_millis).unwrap_or(i64::MAX / 2),
+            known: config.known_accounts.iter().cloned().collect(),
             ..Self::default()
         }
     }
@@ -123,11 +114,7 @@ impl Iam {
     pub(crate) fn account_exists(&self, id: &str) -> bool {
         let declared = self.accounts.get(id).and_then(|account| account.exists);
         let known = || {
-            if self.known.is_empty() {
-                id != "000000000000"
-            } else {
-                self.known.contains(id)
-            }
+            if self.known.is_empty() { id != "000000000000" } else { self.known.contains(id) }
         };
         twelve_digits(id) && declared.unwrap_or_else(known)
     }
@@ -156,11 +143,7 @@ impl Iam {
     }
 
     pub(crate) fn declared(&self, arn: &str) -> Option<&Principal> {
-        self.entities
-            .get(arn)
-            .filter(|entity| !entity.absent)?
-            .declared
-            .as_ref()
+        self.entities.get(arn).filter(|entity| !entity.absent)?.declared.as_ref()
     }
 
     pub(crate) fn declare(&mut self, principal: Principal) -> Option<String> {
@@ -185,10 +168,7 @@ impl Iam {
 
     pub(crate) fn shows_as_id(&self, arn: &str, id: &str, now: i64) -> bool {
         self.unique_id(arn).as_deref() != Some(id)
-            && self
-                .deleted
-                .get(id)
-                .is_none_or(|when| now >= when + self.deletion_lag_millis)
+            && self.deleted.get(id).is_none_or(|when| now >= when + self.deletion_lag_millis)
     }
 
     pub(crate) fn organization(&self, account: &str) -> Option<&Account> {
@@ -214,15 +194,10 @@ impl Iam {
     pub(crate) fn role_caller(&self, role_arn: &str, session_name: &str) -> Option<Caller> {
         let role = EntityArn::parse(role_arn)?;
         let unique_id = self.unique_id(role_arn)?;
-        let identity = self
-            .declared(role_arn)
-            .map_or(IdentityPolicy::All, |principal| principal.identity_policy);
+        let identity = self.declared(role_arn).map_or(IdentityPolicy::All, |principal| principal.identity_policy);
         Some(Caller {
             account: role.account.to_owned(),
-            arn: format!(
-                "arn:{}:sts::{}:assumed-role/{}/{session_name}",
-                role.partition, role.account, role.name
-            ),
+            arn: format!("arn:{}:sts::{}:assumed-role/{}/{session_name}", role.partition, role.account, role.name),
             principal_arn: role_arn.to_owned(),
             user_id: format!("{unique_id}:{session_name}"),
             unique_id,
@@ -254,22 +229,11 @@ impl<'a> EntityArn<'a> {
             "user" => "AIDA",
             _ => return None,
         };
-        let name = path
-            .rsplit('/')
-            .next()
-            .filter(|name| !name.is_empty() && !name.contains('*'))?;
-        Some(Self {
-            partition,
-            account,
-            name,
-            prefix,
-        })
+        let name = path.rsplit('/').next().filter(|name| !name.is_empty() && !name.contains('*'))?;
+        Some(Self { partition, account, name, prefix })
     }
 }
 
 fn unique_id(arn: &str, prefix: &str, generation: u64) -> String {
-    format!(
-        "{prefix}{}",
-        Random::new(fingerprint(arn) ^ generation.wrapping_mul(0x5851_f42d)).id(17)
-    )
+    format!("{prefix}{}", Random::new(fingerprint(arn) ^ generation.wrapping_mul(0x5851_f42d)).id(17))
 }

@@ -9,56 +9,44 @@ use crate::error::Refusal;
 pub(crate) struct Fields<'a>(pub(crate) &'a Map<String, Value>);
 
 impl<'a> Fields<'a> {
-    /// A field, where `null` counts as absent.
-    fn get(self, name: &str) -> Option<&'a Value> {
-        self.0.get(name).filter(|value| !value.is_null())
+    /// A field of a type, where `null` counts as absent.
+    fn read<T>(self, name: &str, kind: &str, as_type: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, Refusal> {
+        let value = self.0.get(name).filter(|value| !value.is_null());
+        value.map(|value| as_type(value).ok_or_else(|| wrong_type(value, kind))).transpose()
     }
 
     pub(crate) fn text(self, name: &str) -> Result<Option<&'a str>, Refusal> {
-        self.get(name)
-            .map(|value| value.as_str().ok_or_else(|| wrong_type(value, "String")))
-            .transpose()
+        self.read(name, "String", Value::as_str)
     }
 
     pub(crate) fn flag(self, name: &str) -> Result<Option<bool>, Refusal> {
-        self.get(name)
-            .map(|value| value.as_bool().ok_or_else(|| wrong_type(value, "Boolean")))
-            .transpose()
+        self.read(name, "Boolean", Value::as_bool)
     }
 
     pub(crate) fn number(self, name: &str) -> Result<Option<i64>, Refusal> {
-        self.get(name)
-            .map(|value| value.as_i64().ok_or_else(|| wrong_type(value, "Integer")))
-            .transpose()
+        self.read(name, "Integer", Value::as_i64)
     }
 
     pub(crate) fn structure(self, name: &str) -> Result<Option<Self>, Refusal> {
-        self.get(name)
-            .map(|value| value.as_object().map(Fields).ok_or_else(unexpected_value))
-            .transpose()
+        self.read(name, "Structure", |value| value.as_object().map(Fields))
     }
 
     pub(crate) fn list(self, name: &str) -> Result<Option<&'a [Value]>, Refusal> {
-        self.get(name)
-            .map(|value| value.as_array().map(Vec::as_slice).ok_or_else(unexpected_value))
-            .transpose()
+        self.read(name, "List", |value| value.as_array().map(Vec::as_slice))
     }
 }
 
-fn unexpected_value() -> Refusal {
-    Refusal::serialization("Unexpected field type")
-}
-
 /// The wording of other AWS JSON services for a value of the wrong type; not observed on this one.
-fn wrong_type(value: &Value, wanted: &str) -> Refusal {
-    Refusal::serialization(match value {
-        Value::Object(_) => "Start of structure or map found where not expected.".to_owned(),
-        Value::Array(_) => "Start of list found where not expected".to_owned(),
-        Value::Bool(true) => format!("TRUE_VALUE can not be converted to a {wanted}"),
-        Value::Bool(false) => format!("FALSE_VALUE can not be converted to a {wanted}"),
-        Value::Number(_) => format!("NUMBER_VALUE can not be converted to a {wanted}"),
-        Value::String(_) | Value::Null => format!("STRING_VALUE can not be converted to a {wanted}"),
-    })
+pub(crate) fn wrong_type(value: &Value, wanted: &str) -> Refusal {
+    let found = match value {
+        Value::Object(_) => "START_OBJECT",
+        Value::Array(_) => "START_ARRAY",
+        Value::Bool(true) => "TRUE_VALUE",
+        Value::Bool(false) => "FALSE_VALUE",
+        Value::Number(_) => "NUMBER_VALUE",
+        Value::String(_) | Value::Null => "STRING_VALUE",
+    };
+    Refusal::serialization(format!("{found} can not be converted to a {wanted}"))
 }
 
 /// Violations of the request's patterns and lengths. The service reports all of them in one answer, length before
@@ -69,9 +57,7 @@ pub(crate) struct Violations(Vec<String>);
 impl Violations {
     fn add(&mut self, field: &str, value: Option<&str>, constraint: &str) {
         let value = value.map_or_else(|| "null".to_owned(), |text| format!("'{text}'"));
-        self.0.push(format!(
-            "Value {value} at '{field}' failed to satisfy constraint: Member must {constraint}"
-        ));
+        self.0.push(format!("Value {value} at '{field}' failed to satisfy constraint: Member must {constraint}"));
     }
 
     pub(crate) fn required(&mut self, field: &str, value: Option<&str>) {
@@ -91,28 +77,16 @@ impl Violations {
 
     pub(crate) fn pattern(&mut self, field: &str, value: Option<&str>, pattern: &Pattern) {
         if value.is_some_and(|text| !(pattern.matches)(text)) {
-            self.add(
-                field,
-                value,
-                &format!("satisfy regular expression pattern: {}", pattern.text),
-            );
+            self.add(field, value, &format!("satisfy regular expression pattern: {}", pattern.text));
         }
     }
 
     pub(crate) fn range(&mut self, field: &str, value: Option<i64>, least: i64, most: i64) {
         let Some(number) = value else { return };
         if number < least {
-            self.add(
-                field,
-                Some(&number.to_string()),
-                &format!("have value greater than or equal to {least}"),
-            );
+            self.add(field, Some(&number.to_string()), &format!("have value greater than or equal to {least}"));
         } else if number > most {
-            self.add(
-                field,
-                Some(&number.to_string()),
-                &format!("have value less than or equal to {most}"),
-            );
+            self.add(field, Some(&number.to_string()), &format!("have value less than or equal to {most}"));
         }
     }
 
@@ -120,11 +94,7 @@ impl Violations {
         if list.is_empty() {
             self.add(field, Some("[]"), "have length greater than or equal to 1");
         } else if list.len() > most {
-            self.add(
-                field,
-                Some("[...]"),
-                &format!("have length less than or equal to {most}"),
-            );
+            self.add(field, Some("[...]"), &format!("have length less than or equal to {most}"));
         }
     }
 
@@ -132,11 +102,7 @@ impl Violations {
         match self.0.as_slice() {
             [] => Ok(()),
             [one] => Err(Refusal::validation(format!("1 validation error detected: {one}"))),
-            many => Err(Refusal::validation(format!(
-                "{} validation errors detected: {}",
-                many.len(),
-                many.join("; ")
-            ))),
+            many => Err(Refusal::validation(format!("{} validation errors detected: {}", many.len(), many.join("; ")))),
         }
     }
 }
@@ -165,36 +131,22 @@ pub(crate) fn twelve_digits(text: &str) -> bool {
 
 // Patterns: Amazon EventBridge service model 2015-10-07, shapes NonPartnerEventBusName, EventBusName,
 // EventBusNameOrArn, Action, Principal, StatementId and RuleName; the first four texts are observed (#96, #21, #24).
-pub(crate) const CUSTOM_BUS_NAME: Pattern = Pattern {
-    text: r"[\.\-_A-Za-z0-9]+",
-    matches: |text| all(text, name_character),
-};
-pub(crate) const BUS_NAME: Pattern = Pattern {
-    text: r"[/\.\-_A-Za-z0-9]+",
-    matches: bus_name,
-};
+pub(crate) const CUSTOM_BUS_NAME: Pattern =
+    Pattern { text: r"[\.\-_A-Za-z0-9]+", matches: |text| all(text, name_character) };
+pub(crate) const BUS_NAME: Pattern = Pattern { text: r"[/\.\-_A-Za-z0-9]+", matches: bus_name };
 pub(crate) const BUS_NAME_OR_ARN: Pattern = Pattern {
     text: r"(arn:aws[\w-]*:events:[a-z]+-[a-z]+-[\w-]+:[0-9]{12}:event-bus\/)?[/\.\-_A-Za-z0-9]+",
     matches: |text| bus_name(text) || BusArn::parse(text).is_some_and(|arn| bus_name(arn.name)),
 };
 pub(crate) const ACTION: Pattern = Pattern {
     text: "events:[a-zA-Z]+",
-    matches: |text| {
-        text.strip_prefix("events:")
-            .is_some_and(|name| all(name, |letter| letter.is_ascii_alphabetic()))
-    },
+    matches: |text| text.strip_prefix("events:").is_some_and(|name| all(name, |letter| letter.is_ascii_alphabetic())),
 };
-pub(crate) const PRINCIPAL: Pattern = Pattern {
-    text: r"(\d{12}|\*)",
-    matches: |text| text == "*" || twelve_digits(text),
-};
+pub(crate) const PRINCIPAL: Pattern =
+    Pattern { text: r"(\d{12}|\*)", matches: |text| text == "*" || twelve_digits(text) };
 pub(crate) const STATEMENT_ID: Pattern = Pattern {
     text: "[a-zA-Z0-9-_]+",
-    matches: |text| {
-        all(text, |letter| {
-            letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_')
-        })
-    },
+    matches: |text| all(text, |letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_')),
 };
 
 /// The parts of an event bus's ARN that matter here.

@@ -6,9 +6,7 @@
 
 /// `String.hashCode()`, over UTF-16 units, spread as `HashMap` spreads it.
 fn spread(key: &str) -> u32 {
-    let hash = key
-        .encode_utf16()
-        .fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
+    let hash = key.encode_utf16().fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
     hash ^ (hash >> 16)
 }
 
@@ -30,21 +28,13 @@ mod tests {
     fn statements_read_back_in_the_observed_order() {
         let mut sids = ["first", "second", "principal", "condition"];
         sort_as_hash_map(&mut sids, |sid| sid);
-        assert_eq!(
-            sids,
-            ["principal", "condition", "first", "second"],
-            "aws-observations #30"
-        );
+        assert_eq!(sids, ["principal", "condition", "first", "second"], "aws-observations #30");
     }
 
     #[test]
     fn refused_actions_are_listed_in_the_observed_order() {
         let mut names = ["events:PutPermission", "events:RemovePermission"];
         sort_as_hash_map(&mut names, |name| name);
-        assert_eq!(
-            names,
-            ["events:RemovePermission", "events:PutPermission"],
-            "aws-observations #133"
-        );
+        assert_eq!(names, ["events:RemovePermission", "events:PutPermission"], "aws-observations #133");
     }
 }

@@ -4,19 +4,18 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{LineWriter, Write};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::Config;
-use crate::faults::FaultId;
+use crate::fault::FaultId;
 use crate::operation::Operation;
 use crate::random::fingerprint;
 use crate::state::BusName;
 
 /// One call. `seq`, `applied` and `answered` come from one counter, which changes share: they tell what came first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JournalEntry {
     /// When the call arrived, in the total order.
@@ -116,101 +115,63 @@ pub struct JournalFilter {
 impl JournalFilter {
     /// All calls of one operation.
     pub fn operation(operation: Operation) -> Self {
-        Self {
-            operation: Some(operation),
-            ..Self::default()
-        }
+        Self { operation: Some(operation), ..Self::default() }
     }
 
     /// All calls and changes after a sequence number.
     pub fn since(seq: u64) -> Self {
-        Self {
-            since: Some(seq),
-            ..Self::default()
-        }
+        Self { since: Some(seq), ..Self::default() }
     }
 
-    fn place(&self, account: &str, region: &str, bus: Option<&str>) -> bool {
+    fn selects(&self, seq: u64, account: &str, region: &str, bus: Option<&str>) -> bool {
         let is = |wanted: &Option<String>, value: Option<&str>| wanted.is_none() || wanted.as_deref() == value;
-        is(&self.account, Some(account)) && is(&self.region, Some(region)) && is(&self.bus, bus)
+        let place = is(&self.account, Some(account)) && is(&self.region, Some(region)) && is(&self.bus, bus);
+        place && self.since.is_none_or(|since| seq > since)
     }
 
-    fn newer(&self, seq: u64) -> bool {
-        self.since.is_none_or(|since| seq > since)
+    fn latest<T>(&self, mut items: Vec<T>) -> Vec<T> {
+        items.split_off(self.limit.map_or(0, |limit| items.len().saturating_sub(limit)))
     }
 }
 
-/// An entry with its input still as text, which is a fraction of the size of a parsed one.
+/// The latest items, as many as fit a number and a size.
 #[derive(Debug)]
-struct Record {
-    entry: JournalEntry,
-    input: Box<str>,
+struct Ring<T> {
+    items: VecDeque<(usize, T)>,
+    bytes: usize,
+    most_items: usize,
+    most_bytes: usize,
 }
 
-impl Record {
-    fn entry(&self) -> JournalEntry {
-        let input = serde_json::from_str(&self.input).unwrap_or_else(|_| Value::String(self.input.to_string()));
-        JournalEntry {
-            input,
-            ..self.entry.clone()
+impl<T> Ring<T> {
+    fn new(most_items: usize, most_bytes: usize) -> Self {
+        Self { items: VecDeque::new(), bytes: 0, most_items: most_items.max(1), most_bytes }
+    }
+
+    fn push(&mut self, text_bytes: usize, item: T) {
+        let bytes = size_of::<T>() + text_bytes + 256; // names, ids and messages
+        self.bytes += bytes;
+        self.items.push_back((bytes, item));
+        while self.items.len() > self.most_items || (self.bytes > self.most_bytes && self.items.len() > 1) {
+            self.bytes -= self.items.pop_front().map_or(0, |(bytes, _)| bytes);
         }
-    }
-
-    fn bytes(&self) -> usize {
-        size_of::<Self>() + self.input.len() + self.entry.message.as_ref().map_or(0, String::len) + 128
-    }
-}
-
-#[derive(Debug)]
-struct Applied {
-    change: Change,
-    text: Option<Arc<str>>,
-}
-
-impl Applied {
-    fn change(&self) -> Change {
-        let policy = self.text.as_ref().and_then(|text| serde_json::from_str(text).ok());
-        Change {
-            policy,
-            ..self.change.clone()
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        size_of::<Self>() + self.text.as_ref().map_or(0, |text| text.len()) + 96
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Journal {
     counter: u64,
-    calls: VecDeque<Record>,
-    call_bytes: usize,
-    changes: VecDeque<Applied>,
-    change_bytes: usize,
-    most_entries: usize,
-    most_bytes: usize,
+    /// Inputs and policies are kept as text, a fraction of the size of a parsed one, and parsed when they are asked for.
+    calls: Ring<JournalEntry>,
+    changes: Ring<Change>,
     file: Option<LineWriter<File>>,
 }
 
 impl Journal {
     pub(crate) fn new(config: &Config) -> std::io::Result<Self> {
-        let file = config
-            .journal_file
-            .as_ref()
-            .map(File::create)
-            .transpose()?
-            .map(LineWriter::new);
-        Ok(Self {
-            counter: 0,
-            calls: VecDeque::new(),
-            call_bytes: 0,
-            changes: VecDeque::new(),
-            change_bytes: 0,
-            most_entries: config.journal_entries.max(1),
-            most_bytes: config.journal_bytes / 2, // half for calls, half for changes
-            file,
-        })
+        let file = config.journal_file.as_ref().map(File::create).transpose()?.map(LineWriter::new);
+        let (entries, bytes) = (config.journal_entries, config.journal_bytes / 2);
+        Ok(Self { counter: 0, calls: Ring::new(entries, bytes), changes: Ring::new(entries, bytes), file })
     }
 
     fn next(&mut self) -> u64 {
@@ -226,42 +187,27 @@ impl Journal {
     /// A call has arrived. Its sequence number, and input, are set here.
     pub(crate) fn arrived(&mut self, mut entry: JournalEntry, input: &str) -> u64 {
         entry.seq = self.next();
-        let (seq, record) = (
-            entry.seq,
-            Record {
-                entry,
-                input: input.into(),
-            },
-        );
-        self.call_bytes += record.bytes();
-        self.calls.push_back(record);
-        while self.calls.len() > self.most_entries || (self.call_bytes > self.most_bytes && self.calls.len() > 1) {
-            self.call_bytes -= self.calls.pop_front().map_or(0, |record| record.bytes());
-        }
-        seq
+        entry.input = Value::String(input.to_owned());
+        self.calls.push(input.len(), entry);
+        self.counter
     }
 
     /// Changes the entry of a call, unless the journal has let go of it.
-    pub(crate) fn update(&mut self, seq: u64, change: impl FnOnce(&mut JournalEntry)) {
-        if let Ok(index) = self.calls.binary_search_by_key(&seq, |record| record.entry.seq) {
-            let record = &mut self.calls[index];
-            let before = record.bytes();
-            change(&mut record.entry);
-            self.call_bytes = self.call_bytes + record.bytes() - before;
-        }
+    pub(crate) fn update(&mut self, seq: u64, change: impl FnOnce(&mut JournalEntry)) -> Option<&JournalEntry> {
+        let index = self.calls.items.binary_search_by_key(&seq, |(_, entry)| entry.seq).ok()?;
+        let (_, entry) = self.calls.items.get_mut(index)?;
+        change(entry);
+        Some(entry)
     }
 
     /// A call was answered, or its connection dropped.
     pub(crate) fn answered(&mut self, seq: u64, change: impl FnOnce(&mut JournalEntry)) {
-        let now = self.next();
-        self.update(seq, |entry| {
+        let (now, streamed) = (self.next(), self.file.is_some());
+        let entry = self.update(seq, |entry| {
             entry.answered = Some(now);
             change(entry);
         });
-        if self.file.is_some()
-            && let Ok(index) = self.calls.binary_search_by_key(&seq, |record| record.entry.seq)
-        {
-            let entry = self.calls[index].entry();
+        if let Some(entry) = entry.filter(|_| streamed).map(with_parsed_input) {
             self.write(&entry);
         }
     }
@@ -271,8 +217,8 @@ impl Journal {
         &mut self,
         writer: Writer,
         bus: &BusName,
-        before: Option<&Arc<str>>,
-        after: Option<Arc<str>>,
+        before: Option<&str>,
+        after: Option<&str>,
         now: i64,
     ) -> u64 {
         let change = Change {
@@ -282,64 +228,53 @@ impl Journal {
             region: bus.region.clone(),
             bus: bus.name.clone(),
             writer,
-            policy_before: before.map(|text| policy_hash(text)),
-            policy_after: after.as_ref().map(|text| policy_hash(text)),
-            policy: None,
+            policy_before: before.map(policy_hash),
+            policy_after: after.map(policy_hash),
+            policy: after.map(Value::from),
         };
-        let seq = change.seq;
-        let applied = Applied { change, text: after };
         if self.file.is_some() {
-            let change = applied.change();
-            self.write(&change);
+            self.write(&with_parsed_policy(&change));
         }
-        self.change_bytes += applied.bytes();
-        self.changes.push_back(applied);
-        while self.changes.len() > self.most_entries || (self.change_bytes > self.most_bytes && self.changes.len() > 1)
-        {
-            self.change_bytes -= self.changes.pop_front().map_or(0, |applied| applied.bytes());
-        }
-        seq
+        self.changes.push(after.map_or(0, str::len), change);
+        self.counter
     }
 
     pub(crate) fn entries(&self, filter: &JournalFilter) -> Vec<JournalEntry> {
-        let wanted = |record: &&Record| {
-            let entry = &record.entry;
-            filter.newer(entry.seq)
+        let wanted = |entry: &&JournalEntry| {
+            filter.selects(entry.seq, &entry.account, &entry.region, entry.bus.as_deref())
                 && filter.operation.is_none_or(|operation| operation == entry.operation)
-                && filter.place(&entry.account, &entry.region, entry.bus.as_deref())
         };
-        latest(self.calls.iter().filter(wanted).collect(), filter.limit)
-            .iter()
-            .map(|record| record.entry())
-            .collect()
+        let selected = self.calls.items.iter().map(|(_, entry)| entry).filter(wanted).collect();
+        filter.latest(selected).into_iter().map(with_parsed_input).collect()
     }
 
     pub(crate) fn changes(&self, filter: &JournalFilter) -> Vec<Change> {
-        let wanted = |applied: &&Applied| {
-            let change = &applied.change;
-            filter.newer(change.seq) && filter.place(&change.account, &change.region, Some(&change.bus))
-        };
-        latest(self.changes.iter().filter(wanted).collect(), filter.limit)
-            .iter()
-            .map(|one| one.change())
-            .collect()
+        let wanted = |change: &&Change| filter.selects(change.seq, &change.account, &change.region, Some(&change.bus));
+        let selected = self.changes.items.iter().map(|(_, change)| change).filter(wanted).collect();
+        filter.latest(selected).into_iter().map(with_parsed_policy).collect()
     }
 
     fn write(&mut self, line: &impl Serialize) {
         let Some(file) = &mut self.file else { return };
-        let written = serde_json::to_string(line)
-            .map_err(std::io::Error::from)
-            .and_then(|text| writeln!(file, "{text}"));
-        if let Err(error) = written {
+        let text = serde_json::to_string(line).map_err(std::io::Error::from);
+        if let Err(error) = text.and_then(|text| writeln!(file, "{text}")) {
             tracing::error!(%error, "the journal file can't be written any more");
             self.file = None;
         }
     }
 }
 
-fn latest<T>(mut items: Vec<T>, limit: Option<usize>) -> Vec<T> {
-    let surplus = limit.map_or(0, |limit| items.len().saturating_sub(limit));
-    items.split_off(surplus)
+fn with_parsed_input(entry: &JournalEntry) -> JournalEntry {
+    JournalEntry { input: parsed(&entry.input), ..entry.clone() }
+}
+
+fn with_parsed_policy(change: &Change) -> Change {
+    Change { policy: change.policy.as_ref().map(parsed), ..change.clone() }
+}
+
+/// The JSON in a text, or the text.
+fn parsed(text: &Value) -> Value {
+    text.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| text.clone())
 }
 
 /// The fingerprint by which the journal tells policies apart.

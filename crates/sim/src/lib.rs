@@ -1,4 +1,4 @@
-//! A simulated Amazon EventBridge that answers as the real one was observed to, and fails on demand.
+//! A simulated Amazon `EventBridge` that answers as the real one was observed to, and fails on demand.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -27,6 +27,7 @@ mod document;
 mod error;
 mod evaluate;
 mod events;
+mod fault;
 mod faults;
 mod foreign;
 mod iam;
@@ -45,7 +46,7 @@ mod sts;
 mod wire;
 
 pub use config::{Config, Semantics, Settings};
-pub use faults::{Fault, FaultId, FaultKind, ForeignWrite, Moment};
+pub use fault::{Fault, FaultId, FaultKind, ForeignWrite, Moment};
 pub use foreign::ForeignWriter;
 pub use iam::{Account, IdentityPolicy, Principal, Trust};
 pub use journal::{Change, JournalEntry, JournalFilter, Writer};

@@ -1,4 +1,4 @@
-//! PutPermission and RemovePermission.
+//! `PutPermission` and `RemovePermission`.
 
 use serde_json::{Map, Value, json};
 
@@ -6,7 +6,7 @@ use crate::config::Semantics;
 use crate::dispatch::Underway;
 use crate::document::{admit, bind};
 use crate::error::Refusal;
-use crate::faults::{ForeignWrite, Moment};
+use crate::fault::{FaultKind, ForeignWrite, Moment};
 use crate::foreign::write_foreign;
 use crate::input::{ACTION, CUSTOM_BUS_NAME, Fields, PRINCIPAL, STATEMENT_ID, Violations};
 use crate::journal::{Writer, policy_hash};
@@ -17,11 +17,7 @@ use crate::state::{BusName, Core, World};
 /// What a valid request wants.
 #[derive(Debug)]
 enum Edit {
-    Statement {
-        sid: String,
-        principal: String,
-        organization: Option<String>,
-    },
+    Statement { sid: String, principal: String, organization: Option<String> },
     Document(String),
     Remove(String),
     RemoveAll,
@@ -53,13 +49,8 @@ pub(crate) async fn write(core: &Core, call: &Underway<'_>) -> Result<String, Re
         call.disturb(&mut world, &bus, Moment::Before, now);
         let planned = plan(&mut world, &bus, edit, now)?;
         let gap = world.settings.gap_millis;
-        if gap == 0
-            && !call
-                .effects
-                .foreign
-                .iter()
-                .any(|(moment, _)| *moment == Moment::Between)
-        {
+        let between = |kind: &FaultKind| matches!(kind, FaultKind::ForeignWrite { moment: Moment::Between, .. });
+        if gap == 0 && !call.effects.kinds().any(between) {
             return commit(&mut world, call, &bus, planned, now);
         }
         (planned, now.saturating_add_unsigned(gap))
@@ -107,11 +98,8 @@ fn put(input: Fields<'_>) -> Result<(Option<&str>, Edit), Refusal> {
     let action = specified("Action", action)?;
     let principal = specified("Principal", principal)?;
     let sid = specified("StatementId", sid)?;
-    let unsupported = |field: &str, is: &str| {
-        Err(Refusal::validation(format!(
-            "Provided value in parameter '{field}' is {is}."
-        )))
-    };
+    let unsupported =
+        |field: &str, is: &str| Err(Refusal::validation(format!("Provided value in parameter '{field}' is {is}.")));
     if action != "events:PutEvents" {
         return unsupported("action", "not supported");
     }
@@ -124,33 +112,20 @@ fn put(input: Fields<'_>) -> Result<(Option<&str>, Edit), Refusal> {
     if value.is_some_and(|value| !organization_id(value)) {
         return unsupported("condition.value", "invalid");
     }
-    Ok((
-        bus,
-        Edit::Statement {
-            sid,
-            principal,
-            organization: value.map(ToOwned::to_owned),
-        },
-    ))
+    Ok((bus, Edit::Statement { sid, principal, organization: value.map(ToOwned::to_owned) }))
 }
 
 /// `o-` and 10 to 32 lower-case letters or digits (AWS Organizations API reference, Organization).
 fn organization_id(text: &str) -> bool {
     text.strip_prefix("o-").is_some_and(|rest| {
-        (10..=32).contains(&rest.len())
-            && rest
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        (10..=32).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     })
 }
 
 /// Selectors are checked before the bus is looked up (aws-observations #59 to #62).
 fn remove(input: Fields<'_>) -> Result<(Option<&str>, Edit), Refusal> {
-    let (bus, sid, all) = (
-        input.text("EventBusName")?,
-        input.text("StatementId")?,
-        input.flag("RemoveAllPermissions")?,
-    );
+    let (bus, sid, all) =
+        (input.text("EventBusName")?, input.text("StatementId")?, input.flag("RemoveAllPermissions")?);
     let mut violations = Violations::default();
     violations.length("statementId", sid, 64);
     violations.pattern("statementId", sid, &STATEMENT_ID);
@@ -159,9 +134,7 @@ fn remove(input: Fields<'_>) -> Result<(Option<&str>, Edit), Refusal> {
     violations.finish()?;
     let edit = match (sid, all.unwrap_or(false)) {
         (Some(_), true) => {
-            return Err(Refusal::validation(
-                "StatementId could not be combined with All parameter.",
-            ));
+            return Err(Refusal::validation("StatementId could not be combined with All parameter."));
         }
         (Some(sid), false) => Edit::Remove(sid.to_owned()),
         (None, true) => Edit::RemoveAll,
@@ -184,11 +157,7 @@ fn plan(world: &mut World, name: &BusName, edit: Edit, now: i64) -> Result<Plann
             let rest = current.and_then(|policy| policy.without_statement(&sid));
             Next::Policy(rest.ok_or_else(Refusal::no_statement)?)
         }
-        Edit::Statement {
-            sid,
-            principal,
-            organization,
-        } => {
+        Edit::Statement { sid, principal, organization } => {
             let statement = short_form(world, name, &sid, &principal, organization.as_deref());
             let next = Policy::with_statement(current, &sid, statement);
             if current.is_some_and(|current| current.text == next.text) {
@@ -221,19 +190,12 @@ fn short_form(world: &World, bus: &BusName, sid: &str, principal: &str, organiza
         unknown => json!({"AWS": unknown}),
     };
     let mut statement = Map::new();
-    let fields = [
-        ("Sid", json!(sid)),
-        ("Effect", json!("Allow")),
-        ("Principal", principal),
-    ];
+    let fields = [("Sid", json!(sid)), ("Effect", json!("Allow")), ("Principal", principal)];
     statement.extend(fields.map(|(field, value)| (field.to_owned(), value)));
     statement.insert("Action".to_owned(), json!("events:PutEvents"));
     statement.insert("Resource".to_owned(), json!(bus.arn()));
     if let Some(organization) = organization {
-        statement.insert(
-            "Condition".to_owned(),
-            json!({"StringEquals": {"aws:PrincipalOrgID": organization}}),
-        );
+        statement.insert("Condition".to_owned(), json!({"StringEquals": {"aws:PrincipalOrgID": organization}}));
     }
     Value::Object(statement)
 }
@@ -258,22 +220,16 @@ fn commit(
     let semantics = world.settings.semantics;
     let bus = world.bus(name, now)?;
     let overtaken = semantics == Semantics::ConflictDetection && bus.revision != planned.revision;
-    if call.effects.conflict || overtaken {
+    if call.effects.has(&FaultKind::ConcurrentModification) || overtaken {
         // The words of the service model; on permissions it was never captured.
         let message = "There is concurrent modification on a rule, target, archive, or replay.";
         return Err(Refusal::new(400, "ConcurrentModificationException", message));
     }
     let before = bus.policy.as_ref().map(|policy| policy_hash(&policy.text));
-    if let Some(kept) = &call.effects.lost {
-        if let Some(kept) = kept {
-            write_foreign(
-                world,
-                name,
-                &ForeignWrite::Document {
-                    policy: Some(kept.clone()),
-                },
-                now,
-            );
+    for kind in call.effects.kinds() {
+        let FaultKind::LostUpdate { kept } = kind else { continue };
+        if kept.is_some() {
+            write_foreign(world, name, &ForeignWrite::Document { policy: kept.clone() }, now);
         }
         return Ok(String::new());
     }
@@ -281,11 +237,7 @@ fn commit(
         Next::Same => world.journal.last(),
         Next::Policy(next) => world.apply(name, next, Writer::Call(call.seq), now)?,
     };
-    let after = world
-        .bus(name, now)?
-        .policy
-        .as_ref()
-        .map(|policy| policy_hash(&policy.text));
+    let after = world.bus(name, now)?.policy.as_ref().map(|policy| policy_hash(&policy.text));
     world.journal.update(call.seq, |entry| {
         (entry.applied, entry.policy_before, entry.policy_after) = (Some(applied), before, after);
     });

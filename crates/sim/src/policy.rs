@@ -22,11 +22,7 @@ pub(crate) struct Policy {
 impl Policy {
     pub(crate) fn new(document: Map<String, Value>, bindings: BTreeMap<String, String>) -> Self {
         let text = compact(&document);
-        Self {
-            document,
-            text,
-            bindings,
-        }
+        Self { document, text, bindings }
     }
 
     /// A policy put by another writer through the control API: kept as it is, known principals bound.
@@ -37,12 +33,7 @@ impl Policy {
         }
         let mut policy = Self::new(document, BTreeMap::new());
         policy.statements().first()?;
-        for arn in policy
-            .principals("AWS")
-            .into_iter()
-            .map(ToOwned::to_owned)
-            .collect::<Vec<_>>()
-        {
+        for arn in policy.principals("AWS").into_iter().map(ToOwned::to_owned).collect::<Vec<_>>() {
             if let Some(id) = iam.unique_id(&arn) {
                 policy.bindings.insert(arn, id);
             }
@@ -51,10 +42,7 @@ impl Policy {
     }
 
     pub(crate) fn statements(&self) -> &[Value] {
-        self.document
-            .get("Statement")
-            .and_then(Value::as_array)
-            .map_or(&[], Vec::as_slice)
+        self.document.get("Statement").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
     /// Every principal of one kind ("AWS", "Service"), statement by statement.
@@ -79,17 +67,9 @@ impl Policy {
 
     /// This policy without a statement: `None` inside when it was the last one (aws-observations #108), and `None`
     /// outside when there is no such Sid.
-    #[expect(
-        clippy::option_option,
-        reason = "no such statement, and no statement left, are two things"
-    )]
+    #[expect(clippy::option_option, reason = "no such statement, and no statement left, are two things")]
     pub(crate) fn without_statement(&self, sid: &str) -> Option<Option<Self>> {
-        let kept: Vec<Value> = self
-            .statements()
-            .iter()
-            .filter(|other| sid_of(other) != Some(sid))
-            .cloned()
-            .collect();
+        let kept: Vec<Value> = self.statements().iter().filter(|other| sid_of(other) != Some(sid)).cloned().collect();
         if kept.len() == self.statements().len() {
             return None;
         }
@@ -157,10 +137,7 @@ pub(crate) fn renamed(
                 *value = Value::String(name);
             }
         };
-        match statement
-            .get_mut("Principal")
-            .and_then(|principal| principal.get_mut("AWS"))
-        {
+        match statement.get_mut("Principal").and_then(|principal| principal.get_mut("AWS")) {
             Some(Value::Array(many)) => many.iter_mut().for_each(change),
             Some(one) => change(one),
             None => {}

@@ -21,7 +21,7 @@ pub struct Probe {
     pub bus: String,
     /// Who: a 12-digit account, a role's or user's ARN, or a service such as `schemas.amazonaws.com`.
     pub principal: String,
-    /// The action; PutEvents when empty.
+    /// The action; `PutEvents` when empty.
     #[serde(default)]
     pub action: String,
     /// A rule's name, when it is about a rule.
@@ -45,37 +45,16 @@ pub struct Verdict {
 impl Probe {
     pub(crate) fn judge(&self, policy: Option<&Policy>, iam: &Iam, bus: &BusName) -> Verdict {
         let Some(caller) = self.caller(iam, bus) else {
-            return Verdict {
-                allowed: false,
-                reason: Some(format!("{} does not exist", self.principal)),
-            };
+            return Verdict { allowed: false, reason: Some(format!("{} does not exist", self.principal)) };
         };
-        let action = if self.action.is_empty() {
-            "events:PutEvents"
-        } else {
-            &self.action
-        };
+        let action = if self.action.is_empty() { "events:PutEvents" } else { &self.action };
         let resource = self.rule.as_ref().map_or_else(|| bus.arn(), |rule| bus.rule_arn(rule));
-        let keys = self
-            .context
-            .iter()
-            .map(|(key, values)| (key.to_ascii_lowercase(), values.clone()));
+        let keys = self.context.iter().map(|(key, values)| (key.to_ascii_lowercase(), values.clone()));
         let mut context: Context = keys.collect();
-        context
-            .entry("events:eventbusinvocation".to_owned())
-            .or_insert_with(|| vec!["false".to_owned()]);
-        let attempt = Attempt {
-            caller: &caller,
-            action,
-            resource: &resource,
-            owner: &bus.account,
-            context,
-        };
+        context.entry("events:eventbusinvocation".to_owned()).or_insert_with(|| vec!["false".to_owned()]);
+        let attempt = Attempt { caller: &caller, action, resource: &resource, owner: &bus.account, context };
         let refusal = authorize(policy, iam, &attempt).err();
-        Verdict {
-            allowed: refusal.is_none(),
-            reason: refusal.map(|refusal| refusal.message),
-        }
+        Verdict { allowed: refusal.is_none(), reason: refusal.map(|refusal| refusal.message) }
     }
 
     fn caller(&self, iam: &Iam, bus: &BusName) -> Option<Caller> {
@@ -91,11 +70,7 @@ impl Probe {
         }
         if self.principal.contains(".amazonaws.com") {
             let service = iam.account_user(&bus.account, bus.partition())?;
-            return Some(Caller {
-                service: Some(self.principal.clone()),
-                arn: self.principal.clone(),
-                ..service
-            });
+            return Some(Caller { service: Some(self.principal.clone()), arn: self.principal.clone(), ..service });
         }
         iam.account_user(&self.principal, bus.partition())
     }

@@ -51,15 +51,11 @@ impl Random {
     /// `length` characters of the alphabet that AWS ids are made of.
     pub(crate) fn id(&mut self, length: usize) -> String {
         const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-        (0..length)
-            .map(|_| char::from(ALPHABET[self.below(ALPHABET.len())]))
-            .collect()
+        (0..length).map(|_| char::from(ALPHABET[self.below(ALPHABET.len())])).collect()
     }
 }
 
 /// A stable 64-bit hash (FNV-1a), for seeds made of names and for telling policies apart in the journal.
 pub(crate) fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

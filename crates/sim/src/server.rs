@@ -1,4 +1,4 @@
-//! HTTP: one port for EventBridge, STS and the control API.
+//! HTTP: one port for `EventBridge`, STS and the control API.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -65,10 +65,7 @@ async fn converse(stream: TcpStream, core: Arc<Core>) {
     }
     let service = service_fn(|request| respond(Arc::clone(&core), request));
     let mut server = http1::Builder::new();
-    server
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .half_close(true);
+    server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).half_close(true);
     if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(%error, "connection ended");
     }
@@ -100,18 +97,7 @@ async fn respond(core: Arc<Core>, request: Request<Incoming>) -> Result<Response
             let id = core.lock().0.random.uuid();
             Ok(aws(Answer::new(protocol, id, Err(refusal))))
         }
-        Ok(operation) => {
-            call(
-                core,
-                Call {
-                    operation,
-                    protocol,
-                    credential,
-                    body,
-                },
-            )
-            .await
-        }
+        Ok(operation) => call(core, Call { operation, protocol, credential, body }).await,
     }
 }
 
@@ -131,10 +117,7 @@ async fn call(core: Arc<Core>, call: Call) -> Result<Response<Full<Bytes>>, Drop
 async fn read(mut body: Incoming) -> Result<Vec<u8>, StatusCode> {
     let (mut read, mut length) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
-        let data = frame
-            .map_err(|_| StatusCode::BAD_REQUEST)?
-            .into_data()
-            .unwrap_or_default();
+        let data = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data().unwrap_or_default();
         length += data.len();
         if length > MOST_DRAINED {
             break;
@@ -143,18 +126,11 @@ async fn read(mut body: Incoming) -> Result<Vec<u8>, StatusCode> {
             read.extend_from_slice(&data);
         }
     }
-    if length > MOST_BYTES {
-        Err(StatusCode::PAYLOAD_TOO_LARGE)
-    } else {
-        Ok(read)
-    }
+    if length > MOST_BYTES { Err(StatusCode::PAYLOAD_TOO_LARGE) } else { Ok(read) }
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     kind.starts_with("application/x-www-form-urlencoded")
 }
 
@@ -170,9 +146,7 @@ fn aws(answer: Answer) -> Response<Full<Bytes>> {
 fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 

@@ -8,15 +8,14 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use crate::config::{Config, Settings};
-use crate::evaluate;
-use crate::faults::{Fault, FaultId, ForeignWrite};
+use crate::fault::{Fault, FaultId, ForeignWrite};
 use crate::foreign::{self, ForeignWriter, write_foreign};
 use crate::iam::{Account, Principal};
 use crate::journal::{Change, JournalEntry, JournalFilter, Writer, policy_hash};
-use crate::policy::Policy;
+use crate::policy::sid_of;
 use crate::probe::{Probe, Verdict};
 use crate::server::serve;
-use crate::state::{BusName, Core};
+use crate::state::{BusName, Core, World};
 
 /// A running simulator. Dropping it stops the server and every connection.
 #[derive(Debug)]
@@ -37,12 +36,7 @@ impl Sim {
         let core = Arc::new(Core::new(&config)?);
         let server = tokio::spawn(serve(listener, Arc::clone(&core))).abort_handle();
         let endpoint = format!("http://{address}");
-        Ok(Self {
-            state: State { core },
-            endpoint,
-            address,
-            server,
-        })
+        Ok(Self { state: State { core }, endpoint, address, server })
     }
 
     /// The endpoint's URL, for `AWS_ENDPOINT_URL`.
@@ -72,9 +66,7 @@ impl std::ops::Deref for Sim {
 impl Drop for Sim {
     fn drop(&mut self) {
         self.server.abort();
-        for writer in std::mem::take(&mut self.state.core.lock().0.writers).into_values() {
-            writer.abort();
-        }
+        self.stop_foreign_writers();
         self.release_all(); // so that no task waits for ever
     }
 }
@@ -90,29 +82,31 @@ impl State {
         Self { core: Arc::clone(core) }
     }
 
-    fn happened(&self) {
+    fn look<T>(&self, look: impl FnOnce(&mut World, i64) -> T) -> T {
+        let (mut world, now) = self.core.lock();
+        look(&mut world, now)
+    }
+
+    /// Changes the world and tells those who wait.
+    fn change<T>(&self, change: impl FnOnce(&mut World, i64) -> T) -> T {
+        let result = self.look(change);
         self.core.changed.notify_waiters();
+        result
     }
 
     /// Creates a bus. Returns false when there is one of that name.
     pub fn create_bus(&self, account: &str, region: &str, name: &str) -> bool {
-        let (mut world, now) = self.core.lock();
-        world
-            .create_bus(&BusName::new(account, region, name), None, now)
-            .is_ok()
+        self.change(|world, now| world.create_bus(&BusName::new(account, region, name), None, now).is_ok())
     }
 
     /// Deletes a bus, `default` and those with rules too, as another writer would.
     pub fn delete_bus(&self, account: &str, region: &str, name: &str) {
-        let (mut world, now) = self.core.lock();
-        world.delete_bus(&BusName::new(account, region, name), Writer::Foreign, now);
-        drop(world);
-        self.happened();
+        self.change(|world, now| world.delete_bus(&BusName::new(account, region, name), Writer::Foreign, now));
     }
 
     /// Every bus that was created or asked for.
     pub fn buses(&self) -> Vec<BusName> {
-        self.core.lock().0.bus_names()
+        self.look(|world, _| world.bus_names())
     }
 
     /// A bus's policy as a read without faults shows it, or nothing without statements or without the bus.
@@ -122,24 +116,16 @@ impl State {
 
     /// The exact text of it.
     pub fn policy_text(&self, account: &str, region: &str, name: &str) -> Option<String> {
-        let (mut world, now) = self.core.lock();
-        let policy = world
-            .bus(&BusName::new(account, region, name), now)
-            .ok()?
-            .policy
-            .clone()?;
-        Some(policy.shown(&world.iam, now).to_string())
+        self.look(|world, now| {
+            let policy = world.bus(&BusName::new(account, region, name), now).ok()?.policy.clone()?;
+            Some(policy.shown(&world.iam, now).to_string())
+        })
     }
 
     /// One statement of a bus's policy, by its Sid.
     pub fn statement(&self, account: &str, region: &str, name: &str, sid: &str) -> Option<Value> {
         let policy = self.policy(account, region, name)?;
-        policy
-            .get("Statement")?
-            .as_array()?
-            .iter()
-            .find(|one| crate::policy::sid_of(one) == Some(sid))
-            .cloned()
+        policy.get("Statement")?.as_array()?.iter().find(|one| sid_of(one) == Some(sid)).cloned()
     }
 
     /// Puts a whole policy as a foreign writer, or removes it: nothing is checked, statements without Sid are kept.
@@ -150,66 +136,55 @@ impl State {
 
     /// Does one write as a foreign writer. Returns false when there was nothing to do it to.
     pub fn foreign_write(&self, account: &str, region: &str, name: &str, write: &ForeignWrite) -> bool {
-        let (mut world, now) = self.core.lock();
-        let done = write_foreign(&mut world, &BusName::new(account, region, name), write, now);
-        drop(world);
-        self.happened();
-        done
+        self.change(|world, now| write_foreign(world, &BusName::new(account, region, name), write, now))
     }
 
     /// Starts a foreign writer that goes on until it is stopped. Must be called on the simulator's runtime.
-    pub fn start_foreign_writer(&self, writer: ForeignWriter) -> u64 {
+    pub fn start_foreign_writer(&self, writer: ForeignWriter) {
         let task = foreign::start(&self.core, writer);
-        let (mut world, _) = self.core.lock();
-        let id = world.writers.last_key_value().map_or(1, |(last, _)| last + 1);
-        world.writers.insert(id, task);
-        id
+        self.look(|world, _| world.writers.push(task));
     }
 
     /// Stops all foreign writers. Returns how many there were.
     pub fn stop_foreign_writers(&self) -> usize {
-        let writers = std::mem::take(&mut self.core.lock().0.writers);
-        writers.values().for_each(AbortHandle::abort);
+        let writers = self.look(|world, _| std::mem::take(&mut world.writers));
+        writers.iter().for_each(AbortHandle::abort);
         writers.len()
     }
 
     /// Injects a fault.
     pub fn inject(&self, fault: Fault) -> FaultId {
-        self.core.lock().0.faults.inject(fault)
+        self.look(|world, _| world.faults.inject(fault))
     }
 
     /// The faults in force, each with the number of calls left to it.
     pub fn faults(&self) -> Vec<(FaultId, Fault)> {
-        self.core.lock().0.faults.list()
+        self.look(|world, _| world.faults.list())
     }
 
     /// Clears one fault. Calls that it holds stay held.
     pub fn clear_fault(&self, id: FaultId) {
-        self.core.lock().0.faults.clear(Some(id));
+        self.look(|world, _| world.faults.clear(Some(id)));
     }
 
     /// Clears all faults. Held calls stay held.
     pub fn clear_faults(&self) {
-        self.core.lock().0.faults.clear(None);
+        self.look(|world, _| world.faults.clear(None));
     }
 
     /// The sequence numbers of the calls that are held now.
     pub fn held(&self) -> Vec<u64> {
-        self.core.lock().0.faults.held.keys().copied().collect()
+        self.look(|world, _| world.faults.held.keys().copied().collect())
     }
 
     /// Lets the calls that a fault holds go on. Returns how many there were.
     pub fn release(&self, id: FaultId) -> usize {
-        let released = self.core.lock().0.faults.release(Some(id));
-        self.happened();
-        released
+        self.change(|world, _| world.faults.release(Some(id)))
     }
 
     /// Lets all held calls go on. Returns how many there were.
     pub fn release_all(&self) -> usize {
-        let released = self.core.lock().0.faults.release(None);
-        self.happened();
-        released
+        self.change(|world, _| world.faults.release(None))
     }
 
     /// Waits until a condition holds, looking again after every event.
@@ -236,7 +211,7 @@ impl State {
 
     /// The calls that a filter selects.
     pub fn journal_of(&self, filter: &JournalFilter) -> Vec<JournalEntry> {
-        self.core.lock().0.journal.entries(filter)
+        self.look(|world, _| world.journal.entries(filter))
     }
 
     /// Every change of a policy, by calls and by foreign writers, with the policy after it.
@@ -246,12 +221,12 @@ impl State {
 
     /// The changes that a filter selects.
     pub fn changes_of(&self, filter: &JournalFilter) -> Vec<Change> {
-        self.core.lock().0.journal.changes(filter)
+        self.look(|world, _| world.journal.changes(filter))
     }
 
     /// The last sequence number given: a mark to ask for later calls and changes with.
     pub fn mark(&self) -> u64 {
-        self.core.lock().0.journal.last()
+        self.look(|world, _| world.journal.last())
     }
 
     /// The fingerprint that the journal gives a policy of this text.
@@ -261,20 +236,18 @@ impl State {
 
     /// The settings in force.
     pub fn settings(&self) -> Settings {
-        self.core.lock().0.settings.clone()
+        self.look(|world, _| world.settings.clone())
     }
 
     /// Changes the settings.
     pub fn set(&self, settings: Settings) {
-        let (mut world, _) = self.core.lock();
-        world.iam.deletion_lag_millis = i64::try_from(settings.role_deletion_lag_millis).unwrap_or(i64::MAX / 2);
-        world.settings = settings;
+        self.look(|world, _| world.configure(settings));
     }
 
     /// Moves the simulator's clock on, and with it latencies, holds, delays of effect and the expiry of sessions.
     pub fn advance(&self, millis: u64) {
         self.core.clock.advance(i64::try_from(millis).unwrap_or(i64::MAX / 4));
-        self.happened();
+        self.core.changed.notify_waiters();
     }
 
     /// The simulator's clock, in milliseconds since the epoch.
@@ -284,43 +257,27 @@ impl State {
 
     /// Says whether an account exists, and which organisation it is in.
     pub fn set_account(&self, id: &str, account: Account) {
-        self.core.lock().0.iam.accounts.insert(id.to_owned(), account);
+        self.look(|world, _| world.iam.accounts.insert(id.to_owned(), account));
     }
 
     /// Declares a role or user: its own policies, and who may assume it. Returns its unique id, or nothing when the
     /// ARN is none of a role or user of an existing account.
     pub fn declare_principal(&self, principal: Principal) -> Option<String> {
-        self.core.lock().0.iam.declare(principal)
+        self.look(|world, _| world.iam.declare(principal))
     }
 
     /// Deletes a role or user, declared or not: policies show its unique id, documents that name it are refused, and
     /// one of the same name that is declared later is another.
     pub fn delete_principal(&self, arn: &str) -> bool {
-        let (mut world, now) = self.core.lock();
-        world.iam.delete(arn, now)
+        self.look(|world, now| world.iam.delete(arn, now))
     }
 
     /// What a bus's policy says to somebody's attempt, at once and without a call.
     pub fn probe(&self, probe: &Probe) -> Verdict {
-        let (mut world, now) = self.core.lock();
-        let bus = BusName::new(&probe.account, &probe.region, &probe.bus);
-        let policy = world.bus(&bus, now).ok().and_then(|bus| bus.policy.clone());
-        probe.judge(policy.as_deref(), &world.iam, &bus)
-    }
-
-    /// What a policy that is on no bus would say: an oracle for documents.
-    pub fn probe_document(&self, probe: &Probe, document: &Value) -> Verdict {
-        let (world, _) = self.core.lock();
-        let policy = Policy::unchecked(document, &world.iam);
-        probe.judge(
-            policy.as_ref(),
-            &world.iam,
-            &BusName::new(&probe.account, &probe.region, &probe.bus),
-        )
-    }
-
-    /// Whether a pattern with `*` and `?` matches a text, as in actions and resources.
-    pub fn matches(pattern: &str, text: &str) -> bool {
-        evaluate::glob(pattern, text)
+        self.look(|world, now| {
+            let bus = BusName::new(&probe.account, &probe.region, &probe.bus);
+            let policy = world.bus(&bus, now).ok().and_then(|bus| bus.policy.clone());
+            probe.judge(policy.as_deref(), &world.iam, &bus)
+        })
     }
 }

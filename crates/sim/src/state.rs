@@ -32,11 +32,7 @@ pub struct BusName {
 impl BusName {
     /// A bus by its account, Region and name.
     pub fn new(account: &str, region: &str, name: &str) -> Self {
-        Self {
-            account: account.to_owned(),
-            region: region.to_owned(),
-            name: name.to_owned(),
-        }
+        Self { account: account.to_owned(), region: region.to_owned(), name: name.to_owned() }
     }
 
     /// The partition of the bus's Region.
@@ -46,13 +42,7 @@ impl BusName {
 
     /// The bus's ARN.
     pub fn arn(&self) -> String {
-        format!(
-            "arn:{}:events:{}:{}:event-bus/{}",
-            self.partition(),
-            self.region,
-            self.account,
-            self.name
-        )
+        format!("arn:{}:events:{}:{}:event-bus/{}", self.partition(), self.region, self.account, self.name)
     }
 
     pub(crate) fn root_arn(&self, account: &str) -> String {
@@ -61,17 +51,8 @@ impl BusName {
 
     /// A rule's ARN: rules of the default bus go without its name.
     pub(crate) fn rule_arn(&self, rule: &str) -> String {
-        let bus = if self.name == "default" {
-            String::new()
-        } else {
-            format!("{}/", self.name)
-        };
-        format!(
-            "arn:{}:events:{}:{}:rule/{bus}{rule}",
-            self.partition(),
-            self.region,
-            self.account
-        )
+        let bus = if self.name == "default" { String::new() } else { format!("{}/", self.name) };
+        format!("arn:{}:events:{}:{}:rule/{bus}{rule}", self.partition(), self.region, self.account)
     }
 }
 
@@ -126,32 +107,35 @@ pub(crate) struct World {
     pub(crate) journal: Journal,
     pub(crate) random: Random,
     /// Foreign writers at work.
-    pub(crate) writers: BTreeMap<u64, AbortHandle>,
+    pub(crate) writers: Vec<AbortHandle>,
 }
 
 impl World {
+    pub(crate) fn configure(&mut self, settings: Settings) {
+        self.iam.deletion_lag_millis = i64::try_from(settings.role_deletion_lag_millis).unwrap_or(i64::MAX / 2);
+        self.settings = settings;
+    }
+
     /// The buses of an account and Region, `default` among them.
     pub(crate) fn shelf(&mut self, account: &str, region: &str, now: i64) -> &mut Shelf {
-        self.shelves
-            .entry((account.to_owned(), region.to_owned()))
-            .or_insert_with(|| {
-                let name = BusName::new(account, region, "default");
-                Shelf::from([(name.name.clone(), new_bus(&name, None, now))])
-            })
+        self.shelves.entry((account.to_owned(), region.to_owned())).or_insert_with(|| {
+            let name = BusName::new(account, region, "default");
+            Shelf::from([(name.name.clone(), new_bus(&name, None, now))])
+        })
     }
 
     pub(crate) fn bus(&mut self, name: &BusName, now: i64) -> Result<&mut Bus, Refusal> {
-        let bus = self.shelf(&name.account, &name.region, now).get_mut(&name.name);
-        bus.ok_or_else(|| Refusal::no_bus(&name.name))
+        let found = self.shelf(&name.account, &name.region, now).get_mut(&name.name);
+        found.ok_or_else(|| Refusal::no_bus(&name.name))
     }
 
     pub(crate) fn create_bus(&mut self, name: &BusName, description: Option<&str>, now: i64) -> Result<(), Refusal> {
-        let shelf = self.shelf(&name.account, &name.region, now);
-        if shelf.contains_key(&name.name) {
+        let buses = self.shelf(&name.account, &name.region, now);
+        if buses.contains_key(&name.name) {
             let message = format!("Event bus {} already exists.", name.name); // aws-observations #218
             return Err(Refusal::new(400, "ResourceAlreadyExistsException", message));
         }
-        shelf.insert(name.name.clone(), new_bus(name, description, now));
+        buses.insert(name.name.clone(), new_bus(name, description, now));
         Ok(())
     }
 
@@ -188,10 +172,8 @@ impl World {
         }
         bus.history.push_back((now, before.clone()));
         let after = bus.policy.clone();
-        let text = |policy: Option<&Arc<Policy>>| policy.map(|policy| Arc::clone(&policy.text));
-        Ok(self
-            .journal
-            .changed(writer, name, text(before.as_ref()).as_ref(), text(after.as_ref()), now))
+        let text = |policy: &Option<Arc<Policy>>| policy.as_ref().map(|policy| Arc::clone(&policy.text));
+        Ok(self.journal.changed(writer, name, text(&before).as_deref(), text(&after).as_deref(), now))
     }
 }
 
@@ -219,20 +201,17 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(config: &Config) -> std::io::Result<Self> {
-        let world = World {
-            settings: config.settings.clone(),
+        let mut world = World {
+            settings: Settings::default(),
             shelves: BTreeMap::new(),
             iam: Iam::new(config),
             faults: Faults::default(),
             journal: Journal::new(config)?,
             random: Random::new(fingerprint(&config.listen.to_string())),
-            writers: BTreeMap::new(),
+            writers: Vec::new(),
         };
-        Ok(Self {
-            clock: Clock::default(),
-            world: Mutex::new(world),
-            changed: Notify::new(),
-        })
+        world.configure(config.settings.clone());
+        Ok(Self { clock: Clock::default(), world: Mutex::new(world), changed: Notify::new() })
     }
 
     /// The world and the time. A panic of another holder is its test's failure, not ours.

@@ -1,4 +1,4 @@
-//! STS: GetCallerIdentity and AssumeRole (AWS Security Token Service API reference).
+//! STS: `GetCallerIdentity` and `AssumeRole` (AWS Security Token Service API reference).
 
 use crate::dispatch::Underway;
 use crate::error::Refusal;
@@ -10,17 +10,11 @@ use crate::wire::{escape_xml, form_field};
 const MOST_SESSIONS: usize = 10_000;
 
 pub(crate) fn get_caller_identity(core: &Core, call: &Underway<'_>) -> String {
-    let Caller {
-        arn, user_id, account, ..
-    } = &call.caller;
+    let Caller { arn, user_id, account, .. } = &call.caller;
     let id = core.lock().0.random.uuid();
     envelope(
         "GetCallerIdentity",
-        &format!(
-            "<Arn>{}</Arn><UserId>{}</UserId><Account>{account}</Account>",
-            escape_xml(arn),
-            escape_xml(user_id)
-        ),
+        &format!("<Arn>{}</Arn><UserId>{}</UserId><Account>{account}</Account>", escape_xml(arn), escape_xml(user_id)),
         &id,
     )
 }
@@ -33,32 +27,23 @@ pub(crate) fn assume_role(core: &Core, call: &Underway<'_>) -> Result<String, Re
     let mut problems = Vec::new();
     for (name, value) in [("roleArn", &role), ("roleSessionName", &session_name)] {
         if value.is_none() {
-            problems.push(format!(
-                "Value null at '{name}' failed to satisfy constraint: Member must not be null"
-            ));
+            problems.push(format!("Value null at '{name}' failed to satisfy constraint: Member must not be null"));
         }
     }
     let (role, session_name) = (role.unwrap_or_default(), session_name.unwrap_or_default());
     let name_character = |letter: char| letter.is_ascii_alphanumeric() || "_+=,.@-".contains(letter);
     if problems.is_empty() && !((2..=64).contains(&session_name.len()) && session_name.chars().all(name_character)) {
         let constraint = r"Member must satisfy regular expression pattern: [\w+=,.@-]*";
-        problems.push(format!(
-            "Value '{session_name}' at 'roleSessionName' failed to satisfy constraint: {constraint}"
-        ));
+        problems
+            .push(format!("Value '{session_name}' at 'roleSessionName' failed to satisfy constraint: {constraint}"));
     }
     let seconds = field("DurationSeconds").map_or(Some(3600), |text| text.parse::<i64>().ok());
     let Some(seconds) = seconds.filter(|seconds| (900..=43_200).contains(seconds)) else {
-        return Err(invalid(
-            "The requested DurationSeconds must be between 900 and 43200 seconds.",
-        ));
+        return Err(invalid("The requested DurationSeconds must be between 900 and 43200 seconds."));
     };
     if !problems.is_empty() {
         let plural = if problems.len() == 1 { "error" } else { "errors" };
-        return Err(invalid(format!(
-            "{} validation {plural} detected: {}",
-            problems.len(),
-            problems.join("; ")
-        )));
+        return Err(invalid(format!("{} validation {plural} detected: {}", problems.len(), problems.join("; "))));
     }
     let (mut world, now) = core.lock();
     let external_id = field("ExternalId");
@@ -115,18 +100,9 @@ pub(crate) fn timestamp(seconds: i64) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = era * 400 + year_of_era + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
-        rest / 3600,
-        rest / 60 % 60,
-        rest % 60
-    )
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
 #[cfg(test)]

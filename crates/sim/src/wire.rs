@@ -11,7 +11,7 @@ use crate::state::partition;
 /// Which protocol an answer is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
-    /// AWS JSON 1.1: EventBridge.
+    /// AWS JSON 1.1: `EventBridge`.
     Json,
     /// AWS Query: STS, form-encoded in and XML out.
     Query,
@@ -49,13 +49,7 @@ impl Answer {
                 (refusal.status, Some(refusal.code.into_owned()), body)
             }
         };
-        Self {
-            status,
-            content_type,
-            error,
-            request_id,
-            body,
-        }
+        Self { status, content_type, error, request_id, body }
     }
 }
 
@@ -76,9 +70,7 @@ impl Credential {
     /// reference).
     pub(crate) fn parse(authorization: &str, token: Option<&str>) -> Option<Self> {
         let parts = authorization.strip_prefix("AWS4-HMAC-SHA256")?;
-        let scope = parts
-            .split(',')
-            .find_map(|part| part.trim().strip_prefix("Credential="))?;
+        let scope = parts.split(',').find_map(|part| part.trim().strip_prefix("Credential="))?;
         let mut fields = scope.split('/');
         let (key, _date, region) = (fields.next()?, fields.next()?, fields.next()?);
         let (_service, end) = (fields.next()?, fields.next()?);
@@ -90,36 +82,22 @@ impl Credential {
         })
     }
 
-    /// Who that is: a 12-digit key is an account, any other must come from AssumeRole and carry its token.
+    /// Who that is: a 12-digit key is an account, any other must come from `AssumeRole` and carry its token.
     pub(crate) fn caller(&self, iam: &Iam, now: i64, protocol: Protocol) -> Result<Caller, Refusal> {
         let invalid = || {
-            let code = if protocol == Protocol::Json {
-                "UnrecognizedClientException"
-            } else {
-                "InvalidClientTokenId"
-            };
+            let code = if protocol == Protocol::Json { "UnrecognizedClientException" } else { "InvalidClientTokenId" };
             refused(protocol, code, "The security token included in the request is invalid.")
         };
         if twelve_digits(&self.access_key) {
-            return iam
-                .account_user(&self.access_key, partition(&self.region))
-                .ok_or_else(invalid);
+            return iam.account_user(&self.access_key, partition(&self.region)).ok_or_else(invalid);
         }
         let session = iam.sessions.get(&self.access_key).ok_or_else(invalid)?;
         if self.token.as_deref() != Some(&session.token) {
             return Err(invalid());
         }
         if now >= session.expires {
-            let code = if protocol == Protocol::Json {
-                "ExpiredTokenException"
-            } else {
-                "ExpiredToken"
-            };
-            return Err(refused(
-                protocol,
-                code,
-                "The security token included in the request is expired",
-            ));
+            let code = if protocol == Protocol::Json { "ExpiredTokenException" } else { "ExpiredToken" };
+            return Err(refused(protocol, code, "The security token included in the request is expired"));
         }
         Ok(session.caller.clone())
     }
@@ -129,19 +107,11 @@ fn refused(protocol: Protocol, code: &'static str, message: &str) -> Refusal {
     Refusal::new(if protocol == Protocol::Json { 400 } else { 403 }, code, message)
 }
 
-/// A request without credentials ("Common errors", EventBridge and STS API references).
+/// A request without credentials ("Common errors", `EventBridge` and STS API references).
 pub(crate) fn unsigned(protocol: Protocol) -> Refusal {
     match protocol {
-        Protocol::Json => refused(
-            protocol,
-            "MissingAuthenticationTokenException",
-            "Missing Authentication Token",
-        ),
-        Protocol::Query => refused(
-            protocol,
-            "MissingAuthenticationToken",
-            "Request is missing Authentication Token",
-        ),
+        Protocol::Json => refused(protocol, "MissingAuthenticationTokenException", "Missing Authentication Token"),
+        Protocol::Query => refused(protocol, "MissingAuthenticationToken", "Request is missing Authentication Token"),
     }
 }
 
@@ -160,10 +130,7 @@ pub(crate) fn operation(target: Option<&str>, form: bool, body: &str) -> (Protoc
         _ => {
             let name = target.and_then(|target| target.strip_prefix("AWSEvents."));
             let known = name.and_then(Operation::parse).filter(|operation| !operation.is_sts());
-            (
-                Protocol::Json,
-                known.ok_or_else(|| Refusal::new(400, "UnknownOperationException", "")),
-            )
+            (Protocol::Json, known.ok_or_else(|| Refusal::new(400, "UnknownOperationException", "")))
         }
     }
 }
