@@ -3,7 +3,7 @@
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::{object, one_account, permissions, spec};
+use super::{object, one_account, permissions, permissions_for_kubectl, spec};
 use crate::support::{kubectl, kubectl_with_input, stdout};
 
 fn message(error: &kube::Error) -> String {
@@ -148,7 +148,7 @@ async fn a_status_takes_an_entry_for_every_account_of_every_statement() {
 
 #[tokio::test]
 async fn kubectl_lists_and_selects() {
-    let (namespace, api) = permissions("columns").await;
+    let (namespace, api) = permissions_for_kubectl("columns").await;
     create(&api, "named", &spec(&json!([one_account("a")]))).await;
     let arn = "arn:aws:events:eu-west-1:123456789012:event-bus/orders";
     let by_arn = json!({"eventBus": {"arn": arn}, "managementPolicy": "Observe", "statements": [one_account("a")]});
@@ -194,7 +194,7 @@ async fn kubectl_lists_and_selects() {
 
 #[tokio::test]
 async fn each_example_is_accepted_as_it_stands() {
-    let (namespace, _) = permissions("examples").await;
+    let (namespace, _) = permissions_for_kubectl("examples").await;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
     let mut examples = 0;
     for file in std::fs::read_dir(folder).unwrap() {

@@ -3,7 +3,7 @@
 use busgrant::api::crd;
 use serde_json::Value;
 
-use super::permissions;
+use super::permissions_for_kubectl;
 use crate::support::{kubectl, stdout};
 
 /// Every field of a schema, as the path that `kubectl explain` takes, with its description.
@@ -43,7 +43,7 @@ fn every_field_is_described_in_whole_sentences() {
 
 #[tokio::test]
 async fn kubectl_explains_every_field() {
-    permissions("explain").await;
+    permissions_for_kubectl("explain").await;
     let whole = stdout(&kubectl(&["explain", "ebp", "--recursive"]).await);
     assert!(
         whole.contains("Statements of the resource policy of one Amazon EventBridge event bus"),
@@ -68,4 +68,19 @@ async fn kubectl_explains_every_field() {
         principals.contains("organizationPaths") && !principals.contains("<no description>"),
         "{principals}"
     );
+}
+
+#[test]
+fn the_page_on_the_api_names_every_field() {
+    let page = include_str!("../../docs/api.md");
+    let definition = serde_json::to_value(crd().unwrap()).unwrap();
+    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    let mut found = Vec::new();
+    fields(&schema["spec"], "spec", &mut found);
+    fields(&schema["status"], "status", &mut found);
+    for (path, _) in found.iter().filter(|(path, _)| !path.starts_with("status.conditions.")) {
+        let field = path.rsplit('.').next().unwrap();
+        let words = page.split(|c: char| !c.is_ascii_alphanumeric());
+        assert!(words.into_iter().any(|word| word == field), "{path}");
+    }
 }

@@ -39,3 +39,18 @@ fn spec(statements: &Value) -> Value {
 fn one_account(name: &str) -> Value {
     json!({"name": name, "principals": {"accountIDs": ["111122223333"]}})
 }
+
+/// The same, once kubectl knows the kind too: discovery and the published schemas follow the definition a moment later.
+async fn permissions_for_kubectl(purpose: &str) -> (String, Api<DynamicObject>) {
+    let permissions = permissions(purpose).await;
+    support::eventually("kubectl knows the kind", support::PATIENCE, async || {
+        let output = support::kubectl(&["explain", "ebp.spec.eventBus"]).await;
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    })
+    .await;
+    permissions
+}
