@@ -4,11 +4,13 @@
 //! - [`spec`], [`statement`], [`status`]: the types, whose docs are what `kubectl explain` shows.
 //! - `rules`, `schema`, [`mod@crd`]: what the API server checks, and the definition it gets.
 //! - [`reasons`]: every reason in one place.
+//! - [`naming`]: the hashes that Sids and status carry.
 //! - [`claims`]: a spec compiled to the claims of `busgrant_policy`, every violation collected.
 
 mod bus;
 pub mod claims;
 pub mod crd;
+pub mod naming;
 pub mod reasons;
 mod rules;
 mod schema;

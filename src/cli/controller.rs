@@ -1,0 +1,253 @@
+//! `busgrant controller`: flags to settings, clients, the metrics endpoint, and the end on a signal.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use axum::Router;
+use axum::routing::get;
+use busgrant_policy::{AccountId, DocumentWrites, Owner};
+use clap::{Args, ValueEnum};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client, Config};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::api::Consent;
+use crate::api::naming::default_owner;
+use crate::aws::Aws;
+use crate::controller;
+use crate::controller::kubernetes::bounded;
+use crate::controller::metrics::Metrics;
+use crate::controller::settings::Settings;
+use crate::port::{EventBuses, RetryClass};
+
+/// What the controller is told when it starts.
+#[derive(Debug, Args)]
+pub(super) struct Flags {
+    /// The part of every statement id that makes it this installation's: 1 to 8 of a-z and 0-9. By default made from the
+    /// cluster's identity; set it again after a rebuild, so that the statements stay owned.
+    #[arg(long, env = "BUSGRANT_OWNER")]
+    owner: Option<Owner>,
+
+    /// The AWS account that the credentials must belong to. The controller refuses to start with others.
+    #[arg(long, env = "BUSGRANT_ACCOUNT_ID")]
+    account_id: Option<AccountId>,
+
+    /// Serve these namespaces only, separated by commas; requires --owner. By default all.
+    #[arg(long, env = "BUSGRANT_WATCH_NAMESPACES", value_delimiter = ',', requires = "owner")]
+    watch_namespaces: Vec<String>,
+
+    /// How often the buses are looked over for changes by others, such as 60s or 5m.
+    #[arg(long, env = "BUSGRANT_SWEEP_INTERVAL", default_value = "60s", value_parser = duration)]
+    sweep_interval: Duration,
+
+    /// Allow statements that are open to anyone in AWS.
+    #[arg(long, env = "BUSGRANT_ALLOW_PUBLIC", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    allow_public: bool,
+
+    /// Whether a bus's whole policy may be replaced for statements that nothing narrower can say. Deny it where other
+    /// tools write the same policies.
+    #[arg(long, env = "BUSGRANT_DOCUMENT_WRITES", default_value = "allow", value_enum)]
+    document_writes: Writes,
+
+    /// The quota of characters in a bus's policy (L-FC354966), if AWS raised it for the account.
+    #[arg(long, env = "BUSGRANT_POLICY_QUOTA", default_value_t = 10_240)]
+    policy_quota: usize,
+
+    /// How long after it was sent a call without an answer may still take effect.
+    #[arg(long, env = "BUSGRANT_OUTCOME_WAIT", default_value = "30s", value_parser = duration)]
+    outcome_wait: Duration,
+
+    /// How many objects are worked on at a time.
+    #[arg(long, env = "BUSGRANT_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
+
+    /// Where /metrics, /healthz and /readyz are served; port 0 takes a free one. Empty serves none.
+    #[arg(long, env = "BUSGRANT_METRICS_ADDR", default_value = "0.0.0.0:8080")]
+    metrics_addr: String,
+
+    /// Act only while holding the Lease of this owner, so that several replicas may run.
+    #[arg(long, env = "BUSGRANT_LEADER_ELECT", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    leader_elect: bool,
+
+    /// Logs as text for people or as JSON.
+    #[arg(long, env = "BUSGRANT_LOG_FORMAT", default_value = "text", value_enum)]
+    log_format: LogFormat,
+
+    /// What is logged, as a filter such as info or busgrant=debug,kube=warn.
+    #[arg(long, env = "BUSGRANT_LOG", default_value = "info")]
+    log: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Writes {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Runs the controller until a signal ends it.
+pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
+    start_log(&flags)?;
+    ensure!(
+        !flags.leader_elect,
+        "--leader-elect is not built yet: run one replica, with the strategy Recreate"
+    );
+    let aws = Aws::from_environment().await;
+    ensure!(
+        flags.outcome_wait > aws.call_limit(),
+        "--outcome-wait must be longer than a call may take, {} s",
+        aws.call_limit().as_secs()
+    );
+    check_account(&aws, flags.account_id.as_ref()).await?;
+    let client = kubernetes_client().await?;
+    let owner = match &flags.owner {
+        Some(owner) => owner.clone(),
+        None => cluster_owner(&client).await?,
+    };
+    let metrics = Metrics::new();
+    serve_metrics(&flags.metrics_addr, metrics.clone()).await?;
+    let settings = Settings {
+        owner,
+        account: flags.account_id,
+        namespaces: flags.watch_namespaces,
+        consent: Consent {
+            allow_public: flags.allow_public,
+        },
+        document_writes: match flags.document_writes {
+            Writes::Allow => DocumentWrites::Allow,
+            Writes::Deny => DocumentWrites::Deny,
+        },
+        policy_quota: flags.policy_quota,
+        sweep_interval: flags.sweep_interval,
+        outcome_wait: flags.outcome_wait,
+        concurrency: flags.concurrency,
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), owner = %settings.owner, "busgrant controller starts");
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("stops: finishing what is under way");
+    };
+    controller::run(aws, client, settings, metrics, stop).await;
+    Ok(())
+}
+
+fn start_log(flags: &Flags) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&flags.log).context("--log must be a filter such as info")?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match flags.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+/// The wrong account stops the start. Missing credentials do not: the objects say what is missing until they come.
+async fn check_account(aws: &Aws, wanted: Option<&AccountId>) -> anyhow::Result<()> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    match aws.identity().await {
+        Ok(identity) if identity.account != *wanted => {
+            bail!(
+                "the credentials belong to account {}, and --account-id says {wanted}",
+                identity.account
+            )
+        }
+        Err(error) if error.class == RetryClass::NoCredentials => {
+            tracing::warn!(%error, "no AWS credentials yet");
+            Ok(())
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the account can't be checked yet");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// kube repeats every failed request 15 times by default, writes too, and waits for answers without a limit: both are ours.
+async fn kubernetes_client() -> anyhow::Result<Client> {
+    let mut config = Config::infer()
+        .await
+        .context("no Kubernetes: set KUBECONFIG, or run in a Pod")?;
+    config.default_retry = false;
+    Client::try_from(config).context("the Kubernetes configuration can't be used")
+}
+
+async fn cluster_owner(client: &Client) -> anyhow::Result<Owner> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let answer = bounded(namespaces.get("kube-system")).await;
+    let namespace = answer.context("the namespace kube-system can't be read to make an owner from: set --owner")?;
+    Ok(default_owner(namespace.metadata.uid.as_deref().unwrap_or_default())?)
+}
+
+async fn serve_metrics(address: &str, metrics: Metrics) -> anyhow::Result<()> {
+    if address.is_empty() {
+        return Ok(());
+    }
+    let address: SocketAddr = address
+        .parse()
+        .context("--metrics-addr must be an address and a port, such as 127.0.0.1:8080")?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("--metrics-addr {address} can't be used"))?;
+    tracing::info!(address = %listener.local_addr()?, "serving /metrics, /healthz and /readyz");
+    let text = move || async move {
+        metrics
+            .text()
+            .map_err(|_| axum::http::StatusCode::INTERNAL_SERVER_ERROR)
+    };
+    let routes = Router::new()
+        .route("/metrics", get(text))
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(|| async { "ok" }));
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "metrics are no longer served");
+        }
+    });
+    Ok(())
+}
+
+/// A number with ms, s, m or h behind it.
+fn duration(text: &str) -> Result<Duration, String> {
+    let must = || "must be a whole number with ms, s, m or h behind it, such as 60s".to_owned();
+    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..unit].parse().map_err(|_| must())?;
+    let duration = match &text[unit..] {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.saturating_mul(60)),
+        "h" => Duration::from_secs(number.saturating_mul(3600)),
+        _ => return Err(must()),
+    };
+    if duration.is_zero() {
+        Err("must be longer than nothing".to_owned())
+    } else {
+        Ok(duration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        for wrong in ["", "60", "s", "1d", "0s", "-1s", "1.5s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! One flight: a bus is read, planned, written and read again until it holds what it should, or something is in the way.
+//! Only one is under way on a bus at any time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use busgrant_policy::{
+    BusArn, Claim, Document, DocumentWrites, Finding, Limits, ObjectId, Ownership, Plan, Sid, Step, plan,
+};
+use tokio::time::{Instant, sleep};
+
+use super::backoff::jittered;
+use super::context::{Context, Problem};
+use super::memory::Memory;
+use super::roster::{Role, Roster};
+use crate::api::Reason;
+use crate::port::{BusError, EventBuses, RetryClass};
+
+/// How often a flight goes on after a conflict with another writer, before it lands and is tried again later.
+const CONFLICTS: u32 = 12;
+/// How often it goes on after a call that was throttled, failed or had no answer.
+const FAILURES: u32 = 4;
+/// Reads that look again for what a write was confirmed for, before it is called lost.
+const SECOND_LOOKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// A flight that never comes to rest lands after this many rounds.
+const ROUNDS: u32 = 60;
+
+/// How a flight ended.
+#[derive(Debug, Default)]
+pub struct Landing {
+    /// The last read, if no write came after it.
+    pub read: Option<Document>,
+    /// What kept it from its end.
+    pub trouble: Option<Problem>,
+    /// Claims that can't be served.
+    pub findings: Vec<Finding>,
+    /// What would be done for objects that are only watched.
+    pub watched: Plan,
+    /// What was done, by object.
+    pub tallies: BTreeMap<ObjectId, Tally>,
+}
+
+/// What one flight did for one object.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// Statements put.
+    pub put: BTreeSet<Sid>,
+    /// Statements removed.
+    pub removed: BTreeSet<Sid>,
+    /// Calls that met another writer and were made again.
+    pub conflicts: u32,
+    /// Writes that were confirmed and were not there.
+    pub lost: u32,
+    /// Whether it had calls sent at all.
+    pub sent: bool,
+}
+
+/// A flight under way.
+pub struct Flight<'a, B> {
+    context: &'a Context<B>,
+    bus: &'a BusArn,
+    roster: &'a Roster,
+    memory: &'a mut Memory,
+    landing: Landing,
+    /// Confirmed to be put or removed, and not yet seen.
+    written: BTreeSet<Sid>,
+    /// Whether something may have changed by us since the last read.
+    unread: bool,
+    conflicts: u32,
+    failures: u32,
+    looks: usize,
+    singly: bool,
+}
+
+/// What the steps of one round came to.
+enum Round {
+    /// All were taken: read what came of them.
+    Taken,
+    /// One was not: read and plan again.
+    Again(Duration),
+    /// Nothing more can be done now.
+    Stop(Problem),
+}
+
+impl<'a, B: EventBuses> Flight<'a, B> {
+    /// A flight for the objects that are on the bus now.
+    pub fn new(context: &'a Context<B>, bus: &'a BusArn, roster: &'a Roster, memory: &'a mut Memory) -> Self {
+        Self {
+            context,
+            bus,
+            roster,
+            memory,
+            landing: Landing::default(),
+            written: BTreeSet::new(),
+            unread: false,
+            conflicts: 0,
+            failures: 0,
+            looks: 0,
+            singly: false,
+        }
+    }
+
+    /// Flies until the plan is empty or something is in the way.
+    pub async fn fly(mut self) -> Landing {
+        let mut known = self
+            .memory
+            .last_read
+            .take()
+            .and_then(|(document, at)| self.usable(document, at));
+        for _ in 0..ROUNDS {
+            let document = match known.take() {
+                Some(document) => document,
+                None => match self.observe().await {
+                    Ok(document) => document,
+                    Err(error) => match self.after(&error, None) {
+                        Round::Again(pause) => {
+                            sleep(pause).await;
+                            continue;
+                        }
+                        Round::Taken => continue,
+                        Round::Stop(problem) => return self.land(None, Some(problem)),
+                    },
+                },
+            };
+            let (plan, ownership) = self.plan(&document);
+            if self.looks_again(&document, &plan).await {
+                continue;
+            }
+            if plan.steps.is_empty() {
+                self.landing.findings = plan.findings;
+                return self.land(Some(document), None);
+            }
+            let steps = &plan.steps[..plan.before_read];
+            match self.apply(steps, &document, &ownership).await {
+                Round::Taken => {}
+                Round::Again(pause) => sleep(pause).await,
+                Round::Stop(problem) => {
+                    self.landing.findings = plan.findings;
+                    let read = if self.unread {
+                        self.observe().await.ok()
+                    } else {
+                        Some(document)
+                    };
+                    return self.land(read, Some(problem));
+                }
+            }
+        }
+        let message = "the bus changed under every write; it is tried again".to_owned();
+        let problem = Problem {
+            reason: Reason::ConcurrentModification,
+            message,
+            mendable: true,
+        };
+        let read = self.observe().await.ok();
+        self.land(read, Some(problem))
+    }
+
+    /// A read of an earlier flight, where it saves one: in a change of two stages the read between them checks everything
+    /// that the first was planned on.
+    fn usable(&self, document: Document, at: Instant) -> Option<Document> {
+        let young = at.elapsed() < 2 * self.context.settings.sweep_interval;
+        if !young || self.memory.is_outcome_open(Instant::now()) {
+            return None;
+        }
+        let (plan, _) = self.plan_with(&document, &self.limits(), false);
+        let two_stages = 0 < plan.before_read && plan.before_read < plan.steps.len();
+        let narrow = !plan.steps.iter().any(|step| matches!(step, Step::PutDocument { .. }));
+        (two_stages && narrow).then_some(document)
+    }
+
+    async fn observe(&mut self) -> Result<Document, BusError> {
+        let answer = self.context.buses.describe(self.bus).await;
+        self.context.metrics.call("DescribeEventBus", answer.as_ref().err());
+        let state = answer?;
+        let unreadable = |message: String| BusError {
+            class: RetryClass::Transient,
+            operation: "DescribeEventBus",
+            code: None,
+            message,
+        };
+        if state.arn != self.bus.to_string() {
+            return Err(unreadable(format!("{} was asked for and {} came", self.bus, state.arn)));
+        }
+        let document = Document::parse(state.policy.as_deref()).map_err(|error| unreadable(error.to_string()))?;
+        self.unread = false;
+        Ok(document)
+    }
+
+    fn limits(&self) -> Limits {
+        let now = Instant::now();
+        let settings = &self.context.settings;
+        // A document must not be written while an older one may still land over it.
+        let waiting = self.memory.is_outcome_open(now);
+        Limits {
+            characters: self
+                .memory
+                .quota
+                .map_or(settings.policy_quota, |quota| quota.min(settings.policy_quota)),
+            document_writes: if waiting {
+                DocumentWrites::Deny
+            } else {
+                settings.document_writes
+            },
+            refused: self.memory.refused(now),
+            blocking: self.memory.blocking(now),
+            reset: self.memory.reset.clone(),
+            singly: self.singly,
+        }
+    }
+
+    fn plan(&mut self, document: &Document) -> (Plan, Ownership) {
+        // The service keeps a dead principal of ours even where the same content is put again.
+        let dead = self.written.iter().filter(|sid| {
+            document
+                .get(sid.as_str())
+                .is_some_and(|live| live.meaning().is_none() && live.dead_principals().count() > 0)
+        });
+        self.memory.reset = dead.cloned().collect();
+        self.plan_with(document, &self.limits(), false)
+    }
+
+    fn plan_with(&self, document: &Document, limits: &Limits, watched_too: bool) -> (Plan, Ownership) {
+        let mut buried = self.memory.buried(Instant::now());
+        buried.retain(|id| !self.roster.members.iter().any(|member| member.id == *id));
+        let ownership = self.roster.ownership(self.context, self.memory, &buried, watched_too);
+        let claims: Vec<Claim> = self.roster.claims(watched_too);
+        (plan(&claims, document, &ownership, limits), ownership)
+    }
+
+    /// Whether a write that was confirmed is not to be seen, and is given time: a read may lag behind.
+    async fn looks_again(&mut self, document: &Document, plan: &Plan) -> bool {
+        let missing: BTreeSet<Sid> = plan
+            .steps
+            .iter()
+            .flat_map(named)
+            .filter(|sid| self.written.contains(sid))
+            .collect();
+        if missing.is_empty() || !self.memory.reset.is_empty() {
+            self.looks = 0;
+            self.written.clear();
+            return false;
+        }
+        if let Some(pause) = SECOND_LOOKS.get(self.looks) {
+            self.looks += 1;
+            sleep(*pause).await;
+            return true;
+        }
+        tracing::warn!(bus = %self.bus, ?missing, size = document.size(), "confirmed writes are not in the policy: lost updates");
+        for sid in &missing {
+            self.tally(sid, |tally| tally.lost += 1);
+            self.context.metrics.lost_update(self.bus);
+        }
+        self.looks = 0;
+        self.written.clear();
+        false
+    }
+
+    async fn apply(&mut self, steps: &[Step], document: &Document, ownership: &Ownership) -> Round {
+        self.written.clear();
+        for step in steps {
+            // No request names a Sid that is not ours, whatever the plan says.
+            if let Some(sid) = named(step).iter().find(|sid| ownership.is_foreign(Some(sid.as_str()))) {
+                let message = format!("refused to name the foreign statement {sid}");
+                tracing::error!(bus = %self.bus, %sid, "the plan names a foreign statement");
+                return Round::Stop(Problem {
+                    reason: Reason::ServiceUnavailable,
+                    message,
+                    mendable: true,
+                });
+            }
+            for sid in named(step) {
+                self.tally(&sid, |tally| tally.sent = true);
+            }
+            let sent = Instant::now();
+            match self.take(step).await {
+                Ok(()) => self.done(step),
+                Err(error) if is_gone(step, &error) => self.done(step),
+                Err(error) => {
+                    if error.class == RetryClass::UnknownOutcome {
+                        self.memory.lost_answer(sent, self.context.settings.outcome_wait);
+                        self.unread = true;
+                    }
+                    if error.class == RetryClass::ConcurrentModification {
+                        self.context.metrics.conflict(self.bus);
+                        named(step)
+                            .iter()
+                            .for_each(|sid| self.tally(sid, |tally| tally.conflicts += 1));
+                    }
+                    if self.refused(step, document, ownership, &error) {
+                        return Round::Again(Duration::ZERO);
+                    }
+                    return self.after(&error, Some(step));
+                }
+            }
+        }
+        Round::Taken
+    }
+
+    async fn take(&self, step: &Step) -> Result<(), BusError> {
+        let buses = &self.context.buses;
+        tracing::info!(bus = %self.bus, step = %summary(step), "write");
+        let (operation, answer) = match step {
+            Step::PutStatement { sid, form } => ("PutPermission", buses.put_statement(self.bus, sid, form).await),
+            Step::PutDocument { text, .. } => ("PutPermission", buses.put_document(self.bus, text).await),
+            Step::RemoveStatement { sid } => ("RemovePermission", buses.remove_statement(self.bus, sid).await),
+        };
+        self.context.metrics.call(operation, answer.as_ref().err());
+        if let Err(error) = &answer {
+            tracing::warn!(bus = %self.bus, step = %summary(step), code = error.code, %error, "the write failed");
+        }
+        answer
+    }
+
+    fn done(&mut self, step: &Step) {
+        self.unread = true;
+        self.written.extend(named(step));
+        match step {
+            Step::PutStatement { sid, .. } => self.tally(sid, |tally| tally.put.extend([sid.clone()])),
+            Step::PutDocument { puts, drops, .. } => {
+                puts.iter()
+                    .for_each(|sid| self.tally(sid, |tally| tally.put.extend([sid.clone()])));
+                drops
+                    .iter()
+                    .for_each(|sid| self.tally(sid, |tally| tally.removed.extend([sid.clone()])));
+            }
+            Step::RemoveStatement { sid } => {
+                self.tally(sid, |tally| tally.removed.extend([sid.clone()]));
+                let owned = self.context.settings.owner.read(sid.as_str());
+                let deleting = self.roster.members.iter().find(|member| {
+                    matches!(member.role, Role::Deleting(_)) && owned.as_ref().is_some_and(|o| o.object == member.id)
+                });
+                if let Some(member) = deleting {
+                    let removed = self.memory.removed.entry(member.object.uid().to_owned()).or_default();
+                    removed.insert(sid.clone());
+                }
+            }
+        }
+    }
+
+    /// Takes note where the service refused what a step says, so that the next plan does without.
+    fn refused(&mut self, step: &Step, document: &Document, ownership: &Ownership, error: &BusError) -> bool {
+        let now = Instant::now();
+        match (error.class, step) {
+            (RetryClass::Invalid, Step::PutStatement { sid, .. }) => self.refuse(sid, error),
+            (RetryClass::Invalid, Step::PutDocument { puts, .. }) if puts.len() == 1 => {
+                let foreign = document
+                    .statements()
+                    .iter()
+                    .filter(|live| ownership.is_foreign(live.sid()));
+                let suspects: Vec<&str> = foreign
+                    .filter(|live| live.sid().is_none() || live.dead_principals().next().is_some())
+                    .map(busgrant_policy::document::LiveStatement::text)
+                    .collect();
+                for text in &suspects {
+                    self.memory.block((*text).to_owned(), error.message.clone(), now);
+                }
+                !suspects.is_empty() || puts.first().is_some_and(|sid| self.refuse(sid, error))
+            }
+            (RetryClass::Invalid, Step::PutDocument { .. }) if !self.singly => {
+                self.singly = true;
+                true
+            }
+            (RetryClass::TooLong, _) => {
+                let limits = self.limits();
+                let tried = match step {
+                    Step::PutDocument { text, .. } => text.len(),
+                    _ => document.size() + 1,
+                };
+                let quota = limits.characters.min(tried.saturating_sub(1));
+                tracing::warn!(bus = %self.bus, quota, assumed = limits.characters, "the policy quota is smaller than assumed");
+                self.memory.quota = Some(quota);
+                quota < limits.characters
+            }
+            _ => false,
+        }
+    }
+
+    fn refuse(&mut self, sid: &Sid, error: &BusError) -> bool {
+        let claims = self.roster.claims(false);
+        let Some(claim) = claims.into_iter().find(|claim| claim.statement.sid == *sid) else {
+            return false;
+        };
+        self.memory
+            .refuse(claim.statement.to_text(), error.message.clone(), Instant::now());
+        true
+    }
+
+    /// What follows a failed call: again after a pause, or no more.
+    fn after(&mut self, error: &BusError, step: Option<&Step>) -> Round {
+        let (count, limit, shortest) = match error.class {
+            RetryClass::ConcurrentModification => (&mut self.conflicts, CONFLICTS, Duration::from_millis(20)),
+            // The next read tells whether the bus is gone; a statement that is, is no failure.
+            RetryClass::NotFound if step.is_some() => (&mut self.failures, FAILURES, Duration::from_millis(100)),
+            RetryClass::Throttled | RetryClass::Transient | RetryClass::UnknownOutcome => {
+                (&mut self.failures, FAILURES, Duration::from_millis(100))
+            }
+            _ => return Round::Stop(Problem::from_error(error)),
+        };
+        *count += 1;
+        if *count > limit {
+            return Round::Stop(Problem::from_error(error));
+        }
+        Round::Again(jittered(shortest, *count, Duration::from_millis(500)))
+    }
+
+    fn tally(&mut self, sid: &Sid, change: impl FnOnce(&mut Tally)) {
+        if let Some(owned) = self.context.settings.owner.read(sid.as_str()) {
+            change(self.landing.tallies.entry(owned.object).or_default());
+        }
+    }
+
+    fn land(mut self, read: Option<Document>, trouble: Option<Problem>) -> Landing {
+        if let Some(document) = &read {
+            if self
+                .roster
+                .members
+                .iter()
+                .any(|member| matches!(member.role, Role::Watched(_)))
+            {
+                self.landing.watched = self.plan_with(document, &self.limits(), true).0;
+            }
+            self.memory.last_read = Some((document.clone(), Instant::now()));
+        }
+        self.landing.read = read;
+        self.landing.trouble = trouble;
+        self.landing
+    }
+}
+
+/// The Sids that a step names.
+fn named(step: &Step) -> Vec<Sid> {
+    match step {
+        Step::PutStatement { sid, .. } | Step::RemoveStatement { sid } => vec![sid.clone()],
+        Step::PutDocument { puts, drops, .. } => puts.iter().chain(drops).cloned().collect(),
+    }
+}
+
+/// A statement that is to go and is not there is gone; whether the bus is, the next read says.
+fn is_gone(step: &Step, error: &BusError) -> bool {
+    error.class == RetryClass::NotFound && matches!(step, Step::RemoveStatement { .. })
+}
+
+fn summary(step: &Step) -> String {
+    match step {
+        Step::PutStatement { sid, .. } => format!("put {sid}"),
+        Step::RemoveStatement { sid } => format!("remove {sid}"),
+        Step::PutDocument { text, puts, .. } => {
+            let puts: Vec<&str> = puts.iter().map(Sid::as_str).collect();
+            format!("document of {} characters with {}", text.len(), puts.join(", "))
+        }
+    }
+}

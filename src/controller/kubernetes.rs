@@ -1,0 +1,126 @@
+//! The controller's own writes to Kubernetes: finalizers, status and events. Each is bounded in time, tried once, and made
+//! only against the very object that was read.
+
+use std::future::Future;
+use std::time::Duration;
+
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
+use kube::{Resource, ResourceExt};
+use serde_json::{Value, json};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use super::context::Context;
+use super::permission::{FINALIZER, Permission};
+use crate::api::{EventBusPermissionStatus, Reason};
+
+/// The longest that a call to the API server may take.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// A call to Kubernetes that failed. All are tried again.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The API server refused it or could not be reached.
+    #[error(transparent)]
+    Kube(#[from] Box<kube::Error>),
+    /// The API server did not answer in time.
+    #[error("the API server did not answer within {} s", CALL_LIMIT.as_secs())]
+    Timeout,
+}
+
+impl Error {
+    /// Whether the object is gone, or is not the one that was read.
+    pub fn is_outdated(&self) -> bool {
+        let Self::Kube(error) = self else { return false };
+        matches!(&**error, kube::Error::Api(status) if status.is_not_found() || status.is_conflict() || status.is_invalid())
+    }
+}
+
+/// Waits for a call, but not for ever: the client itself has no limit of its own for a whole answer.
+pub async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Error> {
+    match timeout(CALL_LIMIT, call).await {
+        Ok(answer) => answer.map_err(|error| Error::Kube(Box::new(error))),
+        Err(_) => Err(Error::Timeout),
+    }
+}
+
+impl<B> Context<B> {
+    fn api(&self, object: &Permission) -> Api<Permission> {
+        Api::namespaced(self.client.clone(), object.namespace())
+    }
+
+    /// Holds an object, before anything is written for it.
+    pub async fn hold(&self, object: &Permission) -> Result<(), Error> {
+        let mut finalizers = object.finalizers().to_vec();
+        finalizers.push(FINALIZER.to_owned());
+        self.set_finalizers(object, finalizers).await
+    }
+
+    /// Lets an object go, if it still is the one that was read.
+    pub async fn let_go(&self, object: &Permission) -> Result<(), Error> {
+        let answer = bounded(self.api(object).get(object.name())).await;
+        let current = match answer {
+            Ok(current) if current.uid() == object.uid() => current,
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_outdated() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let finalizers = current
+            .finalizers()
+            .iter()
+            .filter(|f| *f != FINALIZER)
+            .cloned()
+            .collect();
+        self.set_finalizers(&current, finalizers).await
+    }
+
+    async fn set_finalizers(&self, object: &Permission, finalizers: Vec<String>) -> Result<(), Error> {
+        let patch = json!({"metadata": {
+            "uid": object.metadata.uid,
+            "resourceVersion": object.metadata.resource_version,
+            "finalizers": finalizers,
+        }});
+        let api = self.api(object);
+        bounded(api.patch(object.name(), &PatchParams::default(), &Patch::Merge(&patch)))
+            .await
+            .map(drop)
+    }
+
+    /// Writes a status in place of the one that is there.
+    pub async fn write_status(&self, object: &Permission, status: &EventBusPermissionStatus) -> Result<(), Error> {
+        let api = self.api(object);
+        let patch = json!({"metadata": {"uid": object.metadata.uid}, "status": whole(status)});
+        let patch = Patch::Merge(&patch);
+        let answer = bounded(api.patch_status(object.name(), &PatchParams::default(), &patch)).await?;
+        self.metrics.status_write();
+        self.ledger.wrote(&answer, status.clone());
+        Ok(())
+    }
+
+    /// Publishes an event. That it can't be is logged, and never keeps anything from being done.
+    pub async fn tell(&self, object: &Permission, warning: bool, reason: Reason, action: &str, note: &str) {
+        let event = Event {
+            type_: if warning { EventType::Warning } else { EventType::Normal },
+            reason: reason.to_string(),
+            note: Some(note.chars().take(1000).collect()),
+            action: action.to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = bounded(self.recorder.publish(&event, &object.object_ref(&()))).await {
+            tracing::warn!(%error, reason = %reason, "an event could not be published");
+        }
+    }
+}
+
+/// A status that, merged into another, leaves nothing of it: what it lacks is null.
+fn whole(status: &EventBusPermissionStatus) -> Value {
+    let mut json = json!({
+        "conditions": null, "desiredStatements": null, "syncedStatements": null, "statements": null,
+        "eventBus": null, "policy": null, "plan": null, "writes": null,
+    });
+    if let (Some(all), Ok(Value::Object(said))) = (json.as_object_mut(), serde_json::to_value(status)) {
+        all.extend(said);
+    }
+    json
+}

@@ -1,0 +1,144 @@
+//! What is remembered of one bus between flights. Nothing of it decides whose a statement is; losing it costs calls only.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use busgrant_policy::{Document, ObjectId, Sid};
+use tokio::time::Instant;
+
+/// How long a statement of a deleted object is looked out for, since a call that was late may bring it back.
+const TOMBSTONE: Duration = Duration::from_secs(3600);
+/// How long a refused statement is left alone: from the first to the longest.
+const REFUSAL: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
+
+/// What is remembered of one bus.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The last read that no write came after.
+    pub last_read: Option<(Document, Instant)>,
+    /// Until when a call without an answer may still take effect.
+    pub unknown_until: Option<Instant>,
+    /// Whether that call may have been a predecessor's, so that nothing of ours was in it.
+    pub unknown_inherited: bool,
+    /// The quota, where the service proved it smaller than we were told.
+    pub quota: Option<usize>,
+    /// Sids whose removal was confirmed, by the UID of the object that is being deleted.
+    pub removed: HashMap<String, BTreeSet<Sid>>,
+    /// Statements of ours that stand with a dead principal although the service took them.
+    pub reset: BTreeSet<Sid>,
+    tombstones: BTreeMap<ObjectId, Instant>,
+    refused: HashMap<String, Refusal>,
+    blocking: HashMap<String, Refusal>,
+}
+
+#[derive(Debug, Clone)]
+struct Refusal {
+    message: String,
+    until: Instant,
+    wait: Duration,
+}
+
+impl Memory {
+    /// Whether a call may still take effect.
+    pub fn is_outcome_open(&self, now: Instant) -> bool {
+        self.unknown_until.is_some_and(|until| now < until)
+    }
+
+    /// A call of ours, sent at that time, had no answer.
+    pub fn lost_answer(&mut self, sent: Instant, wait: Duration) {
+        let until = sent + wait;
+        self.unknown_until = Some(self.unknown_until.map_or(until, |open| open.max(until)));
+        self.unknown_inherited = false;
+    }
+
+    /// A predecessor may have sent calls until then.
+    pub fn inherit(&mut self, until: Instant) {
+        if self.unknown_until.is_none() {
+            self.unknown_until = Some(until);
+            self.unknown_inherited = true;
+        }
+    }
+
+    /// The object's statements are gone; should one come back, it is to be removed.
+    pub fn bury(&mut self, object: ObjectId, now: Instant) {
+        self.tombstones.insert(object, now + TOMBSTONE);
+    }
+
+    /// An object of that name is there again, and owns its statements.
+    pub fn unbury(&mut self, object: &ObjectId) {
+        self.tombstones.remove(object);
+    }
+
+    /// Objects whose statements must not come back.
+    pub fn buried(&self, now: Instant) -> Vec<ObjectId> {
+        self.tombstones
+            .iter()
+            .filter(|(_, until)| now < **until)
+            .map(|(object, _)| object.clone())
+            .collect()
+    }
+
+    /// The service refused this statement of ours.
+    pub fn refuse(&mut self, text: String, message: String, now: Instant) {
+        remember(&mut self.refused, text, message, now);
+    }
+
+    /// The service refuses any document with this statement of somebody else's.
+    pub fn block(&mut self, text: String, message: String, now: Instant) {
+        remember(&mut self.blocking, text, message, now);
+    }
+
+    /// Statements of ours not to be tried now.
+    pub fn refused(&self, now: Instant) -> BTreeSet<String> {
+        current(&self.refused, now)
+    }
+
+    /// Statements of others that keep any document from being taken.
+    pub fn blocking(&self, now: Instant) -> BTreeSet<String> {
+        current(&self.blocking, now)
+    }
+
+    /// What the service said of a statement that it refused.
+    pub fn refusal(&self, text: &str) -> Option<&str> {
+        self.refused.get(text).map(|refusal| refusal.message.as_str())
+    }
+
+    /// What the service said of the documents that it refused for other statements.
+    pub fn blockage(&self) -> Option<&str> {
+        self.blocking.values().next().map(|refusal| refusal.message.as_str())
+    }
+
+    /// When something that waits here may go on.
+    pub fn next_change(&self, now: Instant) -> Option<Instant> {
+        let refusals = self
+            .refused
+            .values()
+            .chain(self.blocking.values())
+            .map(|refusal| refusal.until);
+        refusals.chain(self.unknown_until).filter(|at| now < *at).min()
+    }
+}
+
+fn remember(refusals: &mut HashMap<String, Refusal>, text: String, message: String, now: Instant) {
+    // What nobody has tried for long is no longer wanted.
+    refusals.retain(|_, refusal| now < refusal.until + REFUSAL.1);
+    let wait = refusals
+        .get(&text)
+        .map_or(REFUSAL.0, |before| (before.wait * 2).min(REFUSAL.1));
+    refusals.insert(
+        text,
+        Refusal {
+            message,
+            until: now + wait,
+            wait,
+        },
+    );
+}
+
+fn current(refusals: &HashMap<String, Refusal>, now: Instant) -> BTreeSet<String> {
+    refusals
+        .iter()
+        .filter(|(_, refusal)| now < refusal.until)
+        .map(|(text, _)| text.clone())
+        .collect()
+}

@@ -1,0 +1,111 @@
+//! Watches `EventBusPermission` objects and makes the policy of each bus hold what they say.
+//!
+//! An object that changed asks the worker of its bus for a flight ([`worker`]); one flight serves every object of the bus
+//! ([`roster`]): observe, plan, apply and verify ([`flight`]), and then report ([`judge`], [`status`], [`report`]).
+//! The [`mod@sweep`] finds what others changed. Nothing here names AWS: the service is an [`crate::port::EventBuses`].
+
+pub mod backoff;
+pub mod context;
+pub mod flight;
+pub mod judge;
+pub mod kubernetes;
+pub mod ledger;
+pub mod memory;
+pub mod metrics;
+pub mod permission;
+pub mod reconcile;
+pub mod report;
+pub mod roster;
+pub mod settings;
+pub mod status;
+pub mod sweep;
+pub mod worker;
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{join_all, select};
+use futures::{FutureExt, StreamExt};
+use kube::Api;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::watcher;
+
+use self::context::Context;
+use self::kubernetes::Error;
+use self::metrics::Metrics;
+use self::permission::Permission;
+use self::settings::Settings;
+use crate::port::EventBuses;
+
+/// A dead connection to the API server is noticed after this long at most, in seconds.
+const WATCH_LIMIT: u32 = 30;
+/// An object whose reconciliation panicked is left alone for this long.
+const AFTER_PANIC: Duration = Duration::from_secs(60);
+
+/// Runs until `stop` comes, then finishes what is under way.
+pub async fn run<B: EventBuses>(
+    buses: B,
+    client: kube::Client,
+    settings: Settings,
+    metrics: Metrics,
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let stop = stop.shared();
+    let apis: Vec<Api<Permission>> = match settings.namespaces.as_slice() {
+        [] => vec![Api::all(client.clone())],
+        some => some
+            .iter()
+            .map(|namespace| Api::namespaced(client.clone(), namespace))
+            .collect(),
+    };
+    let limits = Config::default().concurrency(settings.concurrency);
+    let controller = |api| {
+        Controller::new(api, watcher::Config::default().timeout(WATCH_LIMIT))
+            .with_config(limits.clone())
+            .graceful_shutdown_on(stop.clone())
+    };
+    let controllers: Vec<Controller<Permission>> = apis.into_iter().map(controller).collect();
+    let stores = controllers.iter().map(Controller::store).collect();
+    let reporter = Reporter {
+        controller: "busgrant".to_owned(),
+        instance: None,
+    };
+    let recorder = Recorder::new(client.clone(), reporter);
+    let context = Arc::new(Context::new(buses, client, settings, stores, metrics, recorder));
+    let sweep = sweep::sweep(Arc::clone(&context)).boxed();
+    let watches = controllers.into_iter().map(|controller| {
+        let metrics = context.metrics.clone();
+        let results = controller.run(
+            guarded,
+            |object, error, context| reconcile::after_error(&object, error, &context),
+            Arc::clone(&context),
+        );
+        results.for_each(move |result| {
+            match result {
+                Ok(_) => metrics.reconcile("success"),
+                Err(error) => tracing::debug!(%error, "watch"),
+            }
+            std::future::ready(())
+        })
+    });
+    select(sweep, join_all(watches).boxed()).await;
+}
+
+/// A reconciliation that panics fails alone.
+async fn guarded<B: EventBuses>(object: Arc<Permission>, context: Arc<Context<B>>) -> Result<Action, Error> {
+    let (namespace, name) = (object.namespace().to_owned(), object.name().to_owned());
+    let reconciled = AssertUnwindSafe(reconcile::reconcile(object, context))
+        .catch_unwind()
+        .await;
+    reconciled.unwrap_or_else(|_| {
+        tracing::error!(
+            namespace,
+            name,
+            "the reconciliation panicked; the object is left alone for a minute"
+        );
+        Ok(Action::requeue(AFTER_PANIC))
+    })
+}

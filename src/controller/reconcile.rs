@@ -1,0 +1,92 @@
+//! What is done when an object was created, changed or deleted.
+
+use std::sync::Arc;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::Api;
+use kube::runtime::controller::Action;
+use tokio::time::Instant;
+
+use super::context::{Context, Problem};
+use super::kubernetes::{Error, bounded};
+use super::ledger::Fingerprint;
+use super::permission::Permission;
+use crate::api::Reason;
+use crate::port::EventBuses;
+
+/// Holds a new object, has its bus served, lets go of one whose statements stay.
+pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Context<B>>) -> Result<Action, Error> {
+    context.inherited().await;
+    if context.ledger.is_served(&object, Instant::now()) {
+        return Ok(again_at(context.ledger.get(object.uid()).retry_at));
+    }
+    if object.is_deleting() {
+        if !object.is_held() {
+            context.ledger.forget(object.uid());
+            return Ok(Action::await_change());
+        }
+        if object.is_retained() || is_definition_going(&context).await? {
+            let note = "its statements stay on the bus";
+            context.tell(&object, false, Reason::Retained, "Delete", note).await;
+            context.let_go(&object).await?;
+            return Ok(Action::await_change());
+        }
+    } else if !object.is_held() {
+        // The watch shows the object again once it is held; until then it does not count.
+        context.hold(&object).await?;
+        return Ok(Action::await_change());
+    }
+    if let (Err(error), false) = (&object.spec, object.is_deleting()) {
+        let message = format!("this version of busgrant can't read it, so nothing of it is acted on: {error}");
+        let problem = Problem {
+            reason: Reason::Unreadable,
+            message,
+            mendable: false,
+        };
+        return Ok(again_at(context.report_problem(&object, &problem).await));
+    }
+    match context.resolve(&object).await {
+        Ok(bus) => {
+            context.worker(&bus).serve(Arc::clone(&object)).await;
+            // From here the bus's worker tries again by itself.
+            Ok(Action::await_change())
+        }
+        Err(problem) => {
+            if problem.reason == Reason::CredentialsUnavailable {
+                context.forget_identity().await;
+            }
+            Ok(again_at(context.report_problem(&object, &problem).await))
+        }
+    }
+}
+
+/// While our definition goes, every object goes with it: that revokes nothing.
+async fn is_definition_going<B>(context: &Context<B>) -> Result<bool, Error> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(context.client.clone());
+    let definition = bounded(definitions.get_metadata_opt("eventbuspermissions.busgrant.dev")).await?;
+    Ok(definition.is_none_or(|definition| definition.metadata.deletion_timestamp.is_some()))
+}
+
+fn again_at(at: Option<Instant>) -> Action {
+    at.map_or_else(Action::await_change, |at| {
+        Action::requeue(at.saturating_duration_since(Instant::now()))
+    })
+}
+
+/// The pause after a call to Kubernetes failed: attempts are counted for each object, whatever the watch brings.
+pub fn after_error<B>(object: &Permission, error: &Error, context: &Context<B>) -> Action {
+    tracing::warn!(namespace = object.namespace(), name = object.name(), %error, "tried again later");
+    context.metrics.reconcile("error");
+    let mut attempts = 0;
+    context.ledger.update(object.uid(), |entry| {
+        if entry.served.as_ref() != Some(&Fingerprint::of(object)) {
+            entry.attempts += 1;
+        }
+        attempts = entry.attempts;
+    });
+    Action::requeue(super::backoff::jittered(
+        std::time::Duration::from_millis(200),
+        attempts.max(1),
+        std::time::Duration::from_secs(60),
+    ))
+}

@@ -1,0 +1,235 @@
+//! After a flight: each object's status, events and finalizer, and when it is to be tried again.
+
+use std::time::Duration;
+
+use busgrant_policy::{BusArn, DocumentWrites, Ownership};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::backoff::jittered;
+use super::context::{Context, Problem};
+use super::flight::{Landing, Tally};
+use super::judge::{Circumstances, Judged, Outcome, Verdict, count, judge, unworkable};
+use super::ledger::Fingerprint;
+use super::memory::Memory;
+use super::permission::Permission;
+use super::roster::{Member, Role, Roster};
+use super::status::{BusFacts, differs, patience_ends, pinned, status};
+use crate::api::Reason;
+use crate::port::EventBuses;
+
+/// The pauses between attempts for one object.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(60);
+/// An object that was in sync keeps its status through this many failed reads.
+const FORGIVEN: u32 = 5;
+
+impl<B: EventBuses> Context<B> {
+    /// Says which bus each new object means, before anything is written for it there. An object whose status can't be
+    /// written is left out of the flight.
+    pub async fn pin(&self, bus: &BusArn, roster: &mut Roster) {
+        let facts = BusFacts {
+            bus: bus.clone(),
+            policy: None,
+        };
+        for member in &mut roster.members {
+            let status = self.ledger.status_of(&member.object);
+            if status.event_bus.is_some() || member.compiled().is_none() {
+                continue;
+            }
+            let status = pinned(&status, member.object.generation(), &facts, Timestamp::now());
+            if let Err(error) = self.write_status(&member.object, &status).await {
+                tracing::warn!(object = member.label(), %error, "left out: its status can't be written");
+                member.role = Role::Shielded;
+            }
+        }
+    }
+
+    /// Reports how a flight ended to each object; gives when the bus is to be tried again.
+    pub async fn report(
+        &self,
+        bus: &BusArn,
+        roster: &Roster,
+        memory: &mut Memory,
+        landing: &Landing,
+    ) -> Option<Instant> {
+        let now = Instant::now();
+        let buried = memory.buried(now);
+        let ownership = roster.ownership(self, memory, &buried, false);
+        let allowed = memory.quota.map_or(self.settings.policy_quota, |quota| {
+            quota.min(self.settings.policy_quota)
+        });
+        let facts = BusFacts::of(bus, landing.read.as_ref(), allowed, &ownership);
+        self.metrics
+            .flight(bus, landing.read.as_ref().map(|read| orphans(read, &ownership)));
+        let mut retry = memory.next_change(now);
+        for member in &roster.members {
+            if let Role::Shielded = member.role {
+                continue;
+            }
+            let outcome = {
+                let around = Circumstances {
+                    ownership: &ownership,
+                    outcome_open: self.is_open_for(member, memory, now),
+                    documents_allowed: self.settings.document_writes == DocumentWrites::Allow,
+                    refusal: &|text| memory.refusal(text).map(str::to_owned),
+                };
+                judge(member, landing, &around)
+            };
+            if outcome.verdict == Verdict::Gone {
+                match self.let_go(&member.object).await {
+                    Ok(()) => {
+                        memory.removed.remove(member.object.uid());
+                        memory.bury(member.id.clone(), now);
+                        self.ledger.forget(member.object.uid());
+                        continue;
+                    }
+                    Err(error) => tracing::warn!(object = member.label(), %error, "can't be let go yet"),
+                }
+            }
+            let tally = landing.tallies.get(&member.id);
+            let calm = landing.read.is_none() && landing.tallies.values().all(|tally| !tally.sent);
+            let at = self
+                .tell_outcome(&member.object, &outcome, Some(&facts), tally, calm)
+                .await;
+            retry = retry.into_iter().chain(at).min();
+        }
+        retry
+    }
+
+    /// Reports an object whose bus can't be worked on; gives when it is to be tried again.
+    pub async fn report_problem(&self, object: &Permission, problem: &Problem) -> Option<Instant> {
+        self.tell_outcome(object, &unworkable(problem), None, None, true).await
+    }
+
+    async fn tell_outcome(
+        &self,
+        object: &Permission,
+        outcome: &Outcome,
+        facts: Option<&BusFacts>,
+        tally: Option<&Tally>,
+        calm: bool,
+    ) -> Option<Instant> {
+        let entry = self.ledger.get(object.uid());
+        let fingerprint = Fingerprint::of(object);
+        let unchanged = entry.served.as_ref() == Some(&fingerprint);
+        let attempts = match outcome.verdict {
+            Verdict::Working(..) | Verdict::Waiting(..) | Verdict::Gone if unchanged => entry.attempts + 1,
+            Verdict::Working(..) | Verdict::Waiting(..) | Verdict::Gone => 1,
+            _ => 0,
+        };
+        let old = self.ledger.status_of(object);
+        let passing = matches!(outcome.verdict, Verdict::Working(..)) && calm && entry.in_sync && unchanged;
+        let new = status(&old, object.generation(), outcome, facts, tally, Timestamp::now());
+        let mut written = true;
+        if old.observed_generation.is_some_and(|seen| seen > object.generation()) {
+            tracing::debug!(object = object.name(), "a newer generation was reported already");
+        } else if differs(&old, &new) && !(passing && attempts <= FORGIVEN) {
+            match self.write_status(object, &new).await {
+                Ok(()) => {
+                    self.tell_changes(object, &old, outcome, tally, entry.in_sync && unchanged)
+                        .await
+                }
+                Err(error) if error.is_outdated() => {}
+                Err(error) => {
+                    written = false;
+                    tracing::warn!(namespace = object.namespace(), name = object.name(), %error, "the status can't be written");
+                }
+            }
+        }
+        let retry = (attempts > 0 || !written).then(|| {
+            let pause = jittered(FIRST_RETRY, attempts.max(1), LAST_RETRY);
+            Instant::now()
+                + self
+                    .until_patience_ends(&new, &outcome.verdict)
+                    .map_or(pause, |end| end.min(pause))
+        });
+        self.ledger.update(object.uid(), |entry| {
+            entry.served = Some(fingerprint);
+            entry.in_sync = outcome.verdict == Verdict::InSync || (passing && entry.in_sync);
+            entry.attempts = attempts;
+            entry.retry_at = retry;
+        });
+        retry
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as part of the report")]
+    fn until_patience_ends(
+        &self,
+        status: &crate::api::EventBusPermissionStatus,
+        verdict: &Verdict,
+    ) -> Option<Duration> {
+        let Verdict::Waiting(reason, _) = verdict else {
+            return None;
+        };
+        let left = patience_ends(status, *reason)?.duration_since(Timestamp::now());
+        Some(Duration::try_from(left).unwrap_or_default() + Duration::from_millis(100))
+    }
+
+    async fn tell_changes(
+        &self,
+        object: &Permission,
+        old: &crate::api::EventBusPermissionStatus,
+        outcome: &Outcome,
+        tally: Option<&Tally>,
+        was_in_sync: bool,
+    ) {
+        if let Some(tally) = tally {
+            let put: Vec<&str> = tally.put.iter().map(busgrant_policy::Sid::as_str).collect();
+            let removed: Vec<&str> = tally.removed.iter().map(busgrant_policy::Sid::as_str).collect();
+            if was_in_sync && !(put.is_empty() && removed.is_empty()) {
+                let note = format!("put back {}", count(put.len() + removed.len(), "statement"));
+                self.tell(object, false, Reason::DriftCorrected, "Sync", &note).await;
+            }
+            if !put.is_empty() {
+                let note = format!("put {}: {}", count(put.len(), "statement"), put.join(", "));
+                self.tell(object, false, Reason::StatementsPut, "Put", &note).await;
+            }
+            if !removed.is_empty() {
+                let note = format!("removed {}: {}", count(removed.len(), "statement"), removed.join(", "));
+                self.tell(object, false, Reason::StatementsRemoved, "Remove", &note)
+                    .await;
+            }
+        }
+        let (Verdict::Waiting(reason, message) | Verdict::Stalled(reason, message)) = &outcome.verdict else {
+            return;
+        };
+        let ready = old.conditions.iter().find(|condition| condition.type_ == "Ready");
+        if ready.is_none_or(|ready| ready.reason != reason.as_str()) {
+            self.tell(object, true, *reason, "Sync", message).await;
+        }
+        for Judged { reason, status } in outcome.statements.iter().filter(|judged| !judged.status.synced) {
+            tracing::info!(namespace = object.namespace(), name = object.name(), statement = status.name, %reason, "not served");
+        }
+    }
+
+    /// A call of ours without an answer keeps every object of the bus from being ready. What a predecessor may have left
+    /// keeps only those from it that were not ready before: they were, with all its calls answered.
+    fn is_open_for(&self, member: &Member, memory: &Memory, now: Instant) -> bool {
+        let was_ready = || {
+            let status = self.ledger.status_of(&member.object);
+            let current = status.observed_generation == Some(member.object.generation());
+            let ready = status
+                .conditions
+                .iter()
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+            current && ready && !member.object.is_deleting()
+        };
+        memory.is_outcome_open(now) && !(memory.unknown_inherited && was_ready())
+    }
+}
+
+/// Live statements of this owner that belong to no object that is there.
+fn orphans(read: &busgrant_policy::Document, ownership: &Ownership) -> usize {
+    let orphaned = |sid: &str| {
+        !ownership.is_foreign(Some(sid))
+            && ownership
+                .read(Some(sid))
+                .is_none_or(|owned| ownership.stance(&owned.object).is_none())
+    };
+    read.statements()
+        .iter()
+        .filter_map(|live| live.sid())
+        .filter(|sid| orphaned(sid))
+        .count()
+}

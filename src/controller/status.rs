@@ -1,0 +1,238 @@
+//! The status of an object, from how it stands, its former status and the time. Pure: written only where it differs.
+
+use busgrant_policy::{BusArn, Document, Ownership};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::flight::Tally;
+use super::judge::{Outcome, Verdict};
+use crate::api::{EventBusPermissionStatus, EventBusStatus, PolicyStatus, Reason, WritesStatus};
+
+/// How long what somebody may be mending outside the object is called work, before it is called stalled.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(120);
+/// The longest message that is worth showing.
+const LONGEST_MESSAGE: usize = 1000;
+
+/// What the status of every object on a bus repeats.
+#[derive(Debug, Clone)]
+pub struct BusFacts {
+    /// The bus.
+    pub bus: BusArn,
+    /// Its policy as last read, if it was.
+    pub policy: Option<PolicyStatus>,
+}
+
+impl BusFacts {
+    /// The facts of a read.
+    pub fn of(bus: &BusArn, read: Option<&Document>, allowed: usize, ownership: &Ownership) -> Self {
+        let policy = read.map(|read| {
+            let foreign = read
+                .statements()
+                .iter()
+                .filter(|live| ownership.is_foreign(live.sid()))
+                .count();
+            PolicyStatus {
+                characters: i64::try_from(read.size()).ok(),
+                characters_allowed: i64::try_from(allowed).ok(),
+                foreign_statements: i32::try_from(foreign).ok(),
+            }
+        });
+        Self {
+            bus: bus.clone(),
+            policy,
+        }
+    }
+
+    fn event_bus(&self) -> EventBusStatus {
+        EventBusStatus {
+            arn: self.bus.to_string(),
+            name: Some(self.bus.name().to_string()),
+            account_id: Some(self.bus.account().to_string()),
+            region: Some(self.bus.region().to_string()),
+        }
+    }
+}
+
+/// The first status of an object: which bus it means, said before anything is written there.
+pub fn pinned(
+    old: &EventBusPermissionStatus,
+    generation: i64,
+    facts: &BusFacts,
+    now: Timestamp,
+) -> EventBusPermissionStatus {
+    let working = Verdict::Working(Reason::Applying, "the bus is being looked at".to_owned());
+    let mut status = old.clone();
+    status.conditions = conditions(old, generation, &working, None, false, now);
+    status.observed_generation = Some(generation);
+    status.event_bus = Some(facts.event_bus());
+    status
+}
+
+/// The status that says how an object stands. Without facts its bus could not be worked on at all.
+pub fn status(
+    old: &EventBusPermissionStatus,
+    generation: i64,
+    outcome: &Outcome,
+    facts: Option<&BusFacts>,
+    tally: Option<&Tally>,
+    now: Timestamp,
+) -> EventBusPermissionStatus {
+    let statements: Vec<_> = outcome.statements.iter().map(|judged| judged.status.clone()).collect();
+    let synced = statements.iter().filter(|statement| statement.synced).count();
+    let all_synced = synced == statements.len() && matches!(outcome.verdict, Verdict::InSync);
+    let mut status = old.clone();
+    status.observed_generation = Some(generation);
+    status.conditions = conditions(
+        old,
+        generation,
+        &outcome.verdict,
+        outcome.unaccepted.as_ref(),
+        all_synced,
+        now,
+    );
+    status.plan.clone_from(&outcome.plan);
+    if let Some(facts) = facts {
+        status.event_bus.get_or_insert_with(|| facts.event_bus());
+        if facts.policy.is_some() {
+            status.policy.clone_from(&facts.policy);
+        }
+        if !statements.is_empty() {
+            status.desired_statements = i32::try_from(statements.len()).ok();
+            status.synced_statements = i32::try_from(synced).ok();
+            status.statements = statements;
+        }
+    }
+    if let Some(tally) = tally.filter(|tally| tally.sent) {
+        status.writes = Some(writes(old.writes.clone().unwrap_or_default(), tally, now));
+    }
+    status
+}
+
+/// Whether two statuses differ in what is worth a write: numbers of the whole bus only ride along.
+pub fn differs(old: &EventBusPermissionStatus, new: &EventBusPermissionStatus) -> bool {
+    let ridden = EventBusPermissionStatus {
+        policy: old.policy.clone(),
+        ..new.clone()
+    };
+    ridden != *old
+}
+
+fn writes(mut writes: WritesStatus, tally: &Tally, now: Timestamp) -> WritesStatus {
+    let add = |total: Option<i64>, more: u32| Some(total.unwrap_or(0) + i64::from(more));
+    if !tally.put.is_empty() || !tally.removed.is_empty() {
+        writes.last_write_time = Some(time(now));
+    }
+    writes.concurrent_modification_retries = Some(i64::from(tally.conflicts));
+    writes.concurrent_modification_retries_total = add(writes.concurrent_modification_retries_total, tally.conflicts);
+    if tally.conflicts > 0 {
+        writes.last_concurrent_modification_time = Some(time(now));
+    }
+    writes.lost_updates = add(writes.lost_updates, tally.lost);
+    writes
+}
+
+fn conditions(
+    old: &EventBusPermissionStatus,
+    generation: i64,
+    verdict: &Verdict,
+    unaccepted: Option<&(Reason, String)>,
+    all_synced: bool,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let accepted = match (verdict, unaccepted) {
+        (_, Some((reason, message))) => ("False", *reason, message.clone()),
+        // Only a spec that was compiled for its bus is known to be servable.
+        (Verdict::Waiting(reason @ (Reason::CredentialsUnavailable | Reason::AccountMismatch), message), None) => {
+            ("Unknown", *reason, message.clone())
+        }
+        _ => (
+            "True",
+            Reason::Accepted,
+            "every statement of the spec can be served".to_owned(),
+        ),
+    };
+    let (ready, extra) = match verdict {
+        Verdict::InSync => {
+            let message = "in the policy; AWS may take about 20 s to act on it".to_owned();
+            (("True", Reason::InSync, message), None)
+        }
+        Verdict::Working(reason, message) => {
+            let unknown = matches!(reason, Reason::OutcomeUnknown | Reason::Applying);
+            let ready = if unknown { "Unknown" } else { "False" };
+            ((ready, *reason, message.clone()), Some("Reconciling"))
+        }
+        Verdict::Waiting(reason, message) => {
+            let kind = if is_patience_over(old, *reason, now) {
+                "Stalled"
+            } else {
+                "Reconciling"
+            };
+            (("False", *reason, message.clone()), Some(kind))
+        }
+        Verdict::Stalled(reason, message) => (("False", *reason, message.clone()), Some("Stalled")),
+        Verdict::Paused(message) => (("False", Reason::Paused, message.clone()), None),
+        Verdict::Gone => (
+            ("False", Reason::Deleting, "its statements are gone".to_owned()),
+            Some("Reconciling"),
+        ),
+    };
+    let synced = (
+        if all_synced {
+            "True"
+        } else if ready.0 == "Unknown" {
+            "Unknown"
+        } else {
+            "False"
+        },
+        ready.1,
+        ready.2.clone(),
+    );
+    let mut wanted = vec![("Accepted", accepted), ("Synced", synced), ("Ready", ready.clone())];
+    wanted.extend(extra.map(|kind| (kind, ("True", ready.1, ready.2))));
+    let make = |(kind, (status, reason, message)): (&str, (&str, Reason, String))| {
+        let before = old
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == kind && condition.status == status);
+        // Conditions that exist only while true begin anew with each reason.
+        let same = before.filter(|before| extra != Some(kind) || before.reason == reason.as_str());
+        Condition {
+            type_: kind.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_string(),
+            message: shortened(message),
+            observed_generation: Some(generation),
+            last_transition_time: same.map_or_else(|| time(now), |before| before.last_transition_time.clone()),
+        }
+    };
+    wanted.into_iter().map(make).collect()
+}
+
+/// When a status that says Reconciling for this reason will say Stalled, if it is not mended.
+pub fn patience_ends(status: &EventBusPermissionStatus, reason: Reason) -> Option<Timestamp> {
+    let condition = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "Reconciling")?;
+    (condition.reason == reason.as_str()).then(|| condition.last_transition_time.0 + PATIENCE)
+}
+
+fn is_patience_over(old: &EventBusPermissionStatus, reason: Reason, now: Timestamp) -> bool {
+    let stalled = old
+        .conditions
+        .iter()
+        .any(|c| c.type_ == "Stalled" && c.reason == reason.as_str());
+    stalled || patience_ends(old, reason).is_some_and(|end| end <= now)
+}
+
+/// Times of Kubernetes have whole seconds; a fraction would make every status differ from itself.
+fn time(now: Timestamp) -> Time {
+    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
+}
+
+fn shortened(message: String) -> String {
+    if message.chars().count() <= LONGEST_MESSAGE {
+        return message;
+    }
+    message.chars().take(LONGEST_MESSAGE - 1).chain(['…']).collect()
+}

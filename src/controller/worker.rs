@@ -1,0 +1,158 @@
+//! One worker for each bus: one flight at a time. Whoever asks while one is under way shares the next.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use busgrant_policy::{BusArn, Document};
+use futures::FutureExt;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
+
+use super::context::Context;
+use super::flight::Flight;
+use super::memory::Memory;
+use super::permission::Permission;
+use super::roster::Roster;
+use crate::api::Reason;
+use crate::port::EventBuses;
+
+/// A flight that panicked is not tried again at once.
+const AFTER_PANIC: Duration = Duration::from_secs(60);
+
+/// The way to a bus's worker.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    requests: mpsc::UnboundedSender<Request>,
+    seen: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Request {
+    /// An object wants to be served; answered when a flight that began after this has landed.
+    Serve(Arc<Permission>, oneshot::Sender<()>),
+    /// The bus was seen to differ from the last read.
+    Changed,
+}
+
+impl Worker {
+    /// Starts the worker of a bus.
+    pub fn start<B: EventBuses>(context: Arc<Context<B>>, bus: BusArn) -> Self {
+        let (requests, inbox) = mpsc::unbounded_channel();
+        let seen = Arc::new(AtomicU64::new(0));
+        let span = tracing::info_span!("bus", %bus);
+        let work = work(Arc::downgrade(&context), bus, inbox, Arc::clone(&seen));
+        drop(context);
+        tokio::spawn(work.instrument(span));
+        Self { requests, seen }
+    }
+
+    /// Waits for a flight that sees this object as it is now or newer.
+    pub async fn serve(&self, object: Arc<Permission>) {
+        let (answer, landed) = oneshot::channel();
+        if self.requests.send(Request::Serve(object, answer)).is_ok() {
+            // An error says that the worker is gone, with the controller.
+            let _ = landed.await;
+        }
+    }
+
+    /// Has the bus looked at, if its policy is not what the last flight read.
+    pub fn compare(&self, policy: Option<&Document>) {
+        if policy.map(digest) != Some(self.seen.load(Ordering::Acquire)) {
+            let _ = self.requests.send(Request::Changed);
+        }
+    }
+}
+
+async fn work<B: EventBuses>(
+    context: Weak<Context<B>>,
+    bus: BusArn,
+    mut inbox: mpsc::UnboundedReceiver<Request>,
+    seen: Arc<AtomicU64>,
+) {
+    let mut memory = Memory::default();
+    let mut wake: Option<Instant> = None;
+    loop {
+        let mut requests = Vec::new();
+        tokio::select! {
+            request = inbox.recv() => match request {
+                Some(request) => requests.push(request),
+                None => return,
+            },
+            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+        }
+        while let Ok(request) = inbox.try_recv() {
+            requests.push(request);
+        }
+        let Some(context) = context.upgrade() else { return };
+        if is_needed(&context, &requests, wake) {
+            if requests.iter().any(|request| matches!(request, Request::Changed)) {
+                memory.last_read = None;
+            }
+            let flight = AssertUnwindSafe(fly(&context, &bus, &mut memory)).catch_unwind().await;
+            wake = flight.unwrap_or_else(|_| {
+                tracing::error!("a flight panicked; the bus is left alone for a minute");
+                Some(Instant::now() + AFTER_PANIC)
+            });
+            let digest = memory.last_read.as_ref().map_or(0, |(document, _)| digest(document));
+            seen.store(digest, Ordering::Release);
+        }
+        for request in requests {
+            if let Request::Serve(_, answer) = request {
+                let _ = answer.send(());
+            }
+        }
+    }
+}
+
+/// Whether anything that was asked for is not done yet: the last flight may have served objects that asked meanwhile.
+fn is_needed<B>(context: &Context<B>, requests: &[Request], wake: Option<Instant>) -> bool {
+    let now = Instant::now();
+    let open = requests.iter().any(|request| match request {
+        Request::Serve(object, _) => !context.ledger.is_served(object, now),
+        Request::Changed => true,
+    });
+    open || wake.is_some_and(|wake| wake <= now)
+}
+
+async fn fly<B: EventBuses>(context: &Arc<Context<B>>, bus: &BusArn, memory: &mut Memory) -> Option<Instant> {
+    let mut roster = Roster::of(context, bus).await;
+    for member in &roster.members {
+        memory.unbury(&member.id);
+    }
+    let inherited = context.inherited().await;
+    if roster
+        .members
+        .iter()
+        .any(|member| inherited.contains(member.object.uid()))
+    {
+        memory.inherit(context.started + context.settings.outcome_wait);
+    }
+    context.pin(bus, &mut roster).await;
+    let landing = Flight::new(context, bus, &roster, memory).fly().await;
+    if landing
+        .trouble
+        .as_ref()
+        .is_some_and(|trouble| trouble.reason == Reason::CredentialsUnavailable)
+    {
+        context.forget_identity().await;
+    }
+    context.report(bus, &roster, memory, &landing).await
+}
+
+/// A number that says whether two reads hold the same statements, in whatever order.
+fn digest(document: &Document) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut texts: Vec<&str> = document
+        .statements()
+        .iter()
+        .map(busgrant_policy::document::LiveStatement::text)
+        .collect();
+    texts.sort_unstable();
+    let mut hasher = DefaultHasher::new();
+    texts.hash(&mut hasher);
+    // 0 stands for no read at all.
+    hasher.finish().max(1)
+}
