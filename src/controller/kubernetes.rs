@@ -10,6 +10,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::context::Context;
 use super::permission::{FINALIZER, Permission};
@@ -98,8 +99,8 @@ impl<B> Context<B> {
         Ok(())
     }
 
-    /// Publishes an event. That it can't be is logged, and never keeps anything from being done.
-    pub async fn tell(&self, object: &Permission, warning: bool, reason: Reason, action: &str, note: &str) {
+    /// Publishes an event, in the background: that it can't be is logged, and keeps nothing from being done.
+    pub fn tell(&self, object: &Permission, warning: bool, reason: Reason, action: &str, note: &str) {
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: reason.to_string(),
@@ -107,9 +108,13 @@ impl<B> Context<B> {
             action: action.to_owned(),
             secondary: None,
         };
-        if let Err(error) = bounded(self.recorder.publish(&event, &object.object_ref(&()))).await {
-            tracing::warn!(%error, reason = %reason, "an event could not be published");
-        }
+        let (recorder, about) = (self.recorder.clone(), object.object_ref(&()));
+        let publish = async move {
+            if let Err(error) = bounded(recorder.publish(&event, &about)).await {
+                tracing::warn!(%error, reason = event.reason, "an event could not be published");
+            }
+        };
+        tokio::spawn(publish.in_current_span());
     }
 }
 

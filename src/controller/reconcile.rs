@@ -27,7 +27,7 @@ pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Cont
         }
         if object.is_retained() || is_definition_going(&context).await? {
             let note = "its statements stay on the bus";
-            context.tell(&object, false, Reason::Retained, "Delete", note).await;
+            context.tell(&object, false, Reason::Retained, "Delete", note);
             context.let_go(&object).await?;
             return Ok(Action::await_change());
         }

@@ -15,7 +15,7 @@ use super::memory::Memory;
 use super::permission::Permission;
 use super::roster::{Member, Role, Roster};
 use super::status::{BusFacts, differs, patience_ends, pinned, status};
-use crate::api::Reason;
+use crate::api::{EventBusPermissionStatus, Reason};
 use crate::port::EventBuses;
 
 /// The pauses between attempts for one object.
@@ -23,6 +23,17 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 /// An object that was in sync keeps its status through this many failed reads.
 const FORGIVEN: u32 = 5;
+
+/// What a flight saw and did, as far as one object's report needs it.
+#[derive(Default)]
+struct Seen<'a> {
+    facts: Option<&'a BusFacts>,
+    tally: Option<&'a Tally>,
+    /// Whether the policy was read, or may have been changed by us: otherwise nothing new is known of it.
+    changed: bool,
+    /// When no call can take effect any more, where that is all that is waited for.
+    settles: Option<Instant>,
+}
 
 impl<B: EventBuses> Context<B> {
     /// Says which bus each new object means, before anything is written for it there. An object whose status can't be
@@ -63,6 +74,7 @@ impl<B: EventBuses> Context<B> {
         self.metrics
             .flight(bus, landing.read.as_ref().map(|read| orphans(read, &ownership)));
         let mut retry = memory.next_change(now);
+        let settles = memory.unknown_until.filter(|until| now < *until);
         for member in &roster.members {
             if let Role::Shielded = member.role {
                 continue;
@@ -87,11 +99,13 @@ impl<B: EventBuses> Context<B> {
                     Err(error) => tracing::warn!(object = member.label(), %error, "can't be let go yet"),
                 }
             }
-            let tally = landing.tallies.get(&member.id);
-            let calm = landing.read.is_none() && landing.tallies.values().all(|tally| !tally.sent);
-            let at = self
-                .tell_outcome(&member.object, &outcome, Some(&facts), tally, calm)
-                .await;
+            let seen = Seen {
+                facts: Some(&facts),
+                tally: landing.tallies.get(&member.id),
+                changed: landing.read.is_some() || landing.tallies.values().any(|tally| tally.sent),
+                settles: settles.filter(|_| landing.trouble.is_none()),
+            };
+            let at = self.tell_outcome(&member.object, &outcome, &seen).await;
             retry = retry.into_iter().chain(at).min();
         }
         retry
@@ -99,17 +113,10 @@ impl<B: EventBuses> Context<B> {
 
     /// Reports an object whose bus can't be worked on; gives when it is to be tried again.
     pub async fn report_problem(&self, object: &Permission, problem: &Problem) -> Option<Instant> {
-        self.tell_outcome(object, &unworkable(problem), None, None, true).await
+        self.tell_outcome(object, &unworkable(problem), &Seen::default()).await
     }
 
-    async fn tell_outcome(
-        &self,
-        object: &Permission,
-        outcome: &Outcome,
-        facts: Option<&BusFacts>,
-        tally: Option<&Tally>,
-        calm: bool,
-    ) -> Option<Instant> {
+    async fn tell_outcome(&self, object: &Permission, outcome: &Outcome, seen: &Seen<'_>) -> Option<Instant> {
         let entry = self.ledger.get(object.uid());
         let fingerprint = Fingerprint::of(object);
         let unchanged = entry.served.as_ref() == Some(&fingerprint);
@@ -119,17 +126,21 @@ impl<B: EventBuses> Context<B> {
             _ => 0,
         };
         let old = self.ledger.status_of(object);
-        let passing = matches!(outcome.verdict, Verdict::Working(..)) && calm && entry.in_sync && unchanged;
-        let new = status(&old, object.generation(), outcome, facts, tally, Timestamp::now());
+        let passing = matches!(outcome.verdict, Verdict::Working(..)) && !seen.changed && entry.in_sync && unchanged;
+        let new = status(
+            &old,
+            object.generation(),
+            outcome,
+            seen.facts,
+            seen.tally,
+            Timestamp::now(),
+        );
         let mut written = true;
         if old.observed_generation.is_some_and(|seen| seen > object.generation()) {
             tracing::debug!(object = object.name(), "a newer generation was reported already");
         } else if differs(&old, &new) && !(passing && attempts <= FORGIVEN) {
             match self.write_status(object, &new).await {
-                Ok(()) => {
-                    self.tell_changes(object, &old, outcome, tally, entry.in_sync && unchanged)
-                        .await
-                }
+                Ok(()) => self.tell_changes(object, &old, outcome, seen.tally, entry.in_sync && unchanged),
                 Err(error) if error.is_outdated() => {}
                 Err(error) => {
                     written = false;
@@ -137,13 +148,16 @@ impl<B: EventBuses> Context<B> {
                 }
             }
         }
-        let retry = (attempts > 0 || !written).then(|| {
-            let pause = jittered(FIRST_RETRY, attempts.max(1), LAST_RETRY);
-            Instant::now()
-                + self
-                    .until_patience_ends(&new, &outcome.verdict)
-                    .map_or(pause, |end| end.min(pause))
-        });
+        let retry = match outcome.verdict {
+            // Only time helps, and how long is known.
+            Verdict::Working(Reason::OutcomeUnknown, _) if seen.settles.is_some() && written => seen.settles,
+            _ if attempts == 0 && written => None,
+            _ => {
+                let pause = jittered(FIRST_RETRY, attempts.max(1), LAST_RETRY);
+                let end = until_patience_ends(&new, &outcome.verdict);
+                Some(Instant::now() + end.map_or(pause, |end| end.min(pause)))
+            }
+        };
         self.ledger.update(object.uid(), |entry| {
             entry.served = Some(fingerprint);
             entry.in_sync = outcome.verdict == Verdict::InSync || (passing && entry.in_sync);
@@ -153,23 +167,10 @@ impl<B: EventBuses> Context<B> {
         retry
     }
 
-    #[expect(clippy::unused_self, reason = "reads as part of the report")]
-    fn until_patience_ends(
-        &self,
-        status: &crate::api::EventBusPermissionStatus,
-        verdict: &Verdict,
-    ) -> Option<Duration> {
-        let Verdict::Waiting(reason, _) = verdict else {
-            return None;
-        };
-        let left = patience_ends(status, *reason)?.duration_since(Timestamp::now());
-        Some(Duration::try_from(left).unwrap_or_default() + Duration::from_millis(100))
-    }
-
-    async fn tell_changes(
+    fn tell_changes(
         &self,
         object: &Permission,
-        old: &crate::api::EventBusPermissionStatus,
+        old: &EventBusPermissionStatus,
         outcome: &Outcome,
         tally: Option<&Tally>,
         was_in_sync: bool,
@@ -179,16 +180,15 @@ impl<B: EventBuses> Context<B> {
             let removed: Vec<&str> = tally.removed.iter().map(busgrant_policy::Sid::as_str).collect();
             if was_in_sync && !(put.is_empty() && removed.is_empty()) {
                 let note = format!("put back {}", count(put.len() + removed.len(), "statement"));
-                self.tell(object, false, Reason::DriftCorrected, "Sync", &note).await;
+                self.tell(object, false, Reason::DriftCorrected, "Sync", &note);
             }
             if !put.is_empty() {
                 let note = format!("put {}: {}", count(put.len(), "statement"), put.join(", "));
-                self.tell(object, false, Reason::StatementsPut, "Put", &note).await;
+                self.tell(object, false, Reason::StatementsPut, "Put", &note);
             }
             if !removed.is_empty() {
                 let note = format!("removed {}: {}", count(removed.len(), "statement"), removed.join(", "));
-                self.tell(object, false, Reason::StatementsRemoved, "Remove", &note)
-                    .await;
+                self.tell(object, false, Reason::StatementsRemoved, "Remove", &note);
             }
         }
         let (Verdict::Waiting(reason, message) | Verdict::Stalled(reason, message)) = &outcome.verdict else {
@@ -196,7 +196,7 @@ impl<B: EventBuses> Context<B> {
         };
         let ready = old.conditions.iter().find(|condition| condition.type_ == "Ready");
         if ready.is_none_or(|ready| ready.reason != reason.as_str()) {
-            self.tell(object, true, *reason, "Sync", message).await;
+            self.tell(object, true, *reason, "Sync", message);
         }
         for Judged { reason, status } in outcome.statements.iter().filter(|judged| !judged.status.synced) {
             tracing::info!(namespace = object.namespace(), name = object.name(), statement = status.name, %reason, "not served");
@@ -217,6 +217,15 @@ impl<B: EventBuses> Context<B> {
         };
         memory.is_outcome_open(now) && !(memory.unknown_inherited && was_ready())
     }
+}
+
+/// How long until what somebody may be mending is called stalled, which the status is to say at once.
+fn until_patience_ends(status: &EventBusPermissionStatus, verdict: &Verdict) -> Option<Duration> {
+    let Verdict::Waiting(reason, _) = verdict else {
+        return None;
+    };
+    let left = patience_ends(status, *reason)?.duration_since(Timestamp::now());
+    Some(Duration::try_from(left).unwrap_or_default() + Duration::from_millis(100))
 }
 
 /// Live statements of this owner that belong to no object that is there.

@@ -1,8 +1,7 @@
 //! One worker for each bus: one flight at a time. Whoever asks while one is under way shares the next.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use busgrant_policy::{BusArn, Document};
@@ -26,8 +25,11 @@ const AFTER_PANIC: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct Worker {
     requests: mpsc::UnboundedSender<Request>,
-    seen: Arc<AtomicU64>,
+    seen: Arc<Seen>,
 }
+
+/// What the bus was last seen to hold, as a digest, and when that was last confirmed.
+type Seen = Mutex<Option<(u64, Instant)>>;
 
 #[derive(Debug)]
 enum Request {
@@ -41,8 +43,8 @@ impl Worker {
     /// Starts the worker of a bus.
     pub fn start<B: EventBuses>(context: Arc<Context<B>>, bus: BusArn) -> Self {
         let (requests, inbox) = mpsc::unbounded_channel();
-        let seen = Arc::new(AtomicU64::new(0));
-        let span = tracing::info_span!("bus", %bus);
+        let seen = Arc::new(Seen::default());
+        let span = tracing::info_span!(parent: None, "bus", %bus);
         let work = work(Arc::downgrade(&context), bus, inbox, Arc::clone(&seen));
         drop(context);
         tokio::spawn(work.instrument(span));
@@ -58,10 +60,12 @@ impl Worker {
         }
     }
 
-    /// Has the bus looked at, if its policy is not what the last flight read.
+    /// Has the bus looked at, if its policy is not what it was last seen to be.
     pub fn compare(&self, policy: Option<&Document>) {
-        if policy.map(digest) != Some(self.seen.load(Ordering::Acquire)) {
-            let _ = self.requests.send(Request::Changed);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&mut *seen, policy.map(digest)) {
+            (Some((known, at)), Some(listed)) if *known == listed => *at = Instant::now(),
+            _ => drop(self.requests.send(Request::Changed)),
         }
     }
 }
@@ -70,7 +74,7 @@ async fn work<B: EventBuses>(
     context: Weak<Context<B>>,
     bus: BusArn,
     mut inbox: mpsc::UnboundedReceiver<Request>,
-    seen: Arc<AtomicU64>,
+    seen: Arc<Seen>,
 ) {
     let mut memory = Memory::default();
     let mut wake: Option<Instant> = None;
@@ -88,16 +92,20 @@ async fn work<B: EventBuses>(
         }
         let Some(context) = context.upgrade() else { return };
         if is_needed(&context, &requests, wake) {
-            if requests.iter().any(|request| matches!(request, Request::Changed)) {
-                memory.last_read = None;
-            }
-            let flight = AssertUnwindSafe(fly(&context, &bus, &mut memory)).catch_unwind().await;
+            let confirmed = seen.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, at)| at);
+            let changed = requests.iter().any(|request| matches!(request, Request::Changed));
+            memory.last_read = memory
+                .last_read
+                .filter(|_| !changed)
+                .zip(confirmed)
+                .map(|((read, _), at)| (read, at));
+            let flight = AssertUnwindSafe(fly(&context, &bus, &mut memory, &seen))
+                .catch_unwind()
+                .await;
             wake = flight.unwrap_or_else(|_| {
                 tracing::error!("a flight panicked; the bus is left alone for a minute");
                 Some(Instant::now() + AFTER_PANIC)
             });
-            let digest = memory.last_read.as_ref().map_or(0, |(document, _)| digest(document));
-            seen.store(digest, Ordering::Release);
         }
         for request in requests {
             if let Request::Serve(_, answer) = request {
@@ -117,7 +125,12 @@ fn is_needed<B>(context: &Context<B>, requests: &[Request], wake: Option<Instant
     open || wake.is_some_and(|wake| wake <= now)
 }
 
-async fn fly<B: EventBuses>(context: &Arc<Context<B>>, bus: &BusArn, memory: &mut Memory) -> Option<Instant> {
+async fn fly<B: EventBuses>(
+    context: &Arc<Context<B>>,
+    bus: &BusArn,
+    memory: &mut Memory,
+    seen: &Seen,
+) -> Option<Instant> {
     let mut roster = Roster::of(context, bus).await;
     for member in &roster.members {
         memory.unbury(&member.id);
@@ -132,6 +145,8 @@ async fn fly<B: EventBuses>(context: &Arc<Context<B>>, bus: &BusArn, memory: &mu
     }
     context.pin(bus, &mut roster).await;
     let landing = Flight::new(context, bus, &roster, memory).fly().await;
+    let read = landing.read.as_ref().map(|read| (digest(read), Instant::now()));
+    *seen.lock().unwrap_or_else(PoisonError::into_inner) = read;
     if landing
         .trouble
         .as_ref()
@@ -153,6 +168,5 @@ fn digest(document: &Document) -> u64 {
     texts.sort_unstable();
     let mut hasher = DefaultHasher::new();
     texts.hash(&mut hasher);
-    // 0 stands for no read at all.
-    hasher.finish().max(1)
+    hasher.finish()
 }
