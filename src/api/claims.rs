@@ -133,7 +133,7 @@ fn compile_statement(
     };
     if public {
         violations.add(
-            "statement",
+            "",
             "must not allow anyone in AWS: restrict it by a condition StringEquals on aws:PrincipalOrgID or \
              aws:PrincipalAccount, or run the controller with --allow-public",
         );
@@ -163,7 +163,7 @@ fn expand(statement: &PermissionStatement, bus: &BusArn, violations: &mut Violat
             Some(Expansion::One(raw::body(raw, bus, violations)))
         }
         _ => {
-            violations.require(false, "statement", rules::PRINCIPALS_OR_RAW);
+            violations.require(false, "", rules::PRINCIPALS_OR_RAW);
             None
         }
     }

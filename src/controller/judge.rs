@@ -184,14 +184,17 @@ fn verdict(
         };
     }
     if let Role::Watched(_) = member.role {
-        let changes = format!("{} in the way to what the spec says", count(plan.len(), "step"));
+        let changes = match plan.len() {
+            1 => "1 step would make it so".to_owned(),
+            steps => format!("{steps} steps would make it so"),
+        };
         return match member.object.is_observed() {
             true => Verdict::Stalled(
                 Reason::DriftDetected,
-                format!("the policy differs from the spec: {changes}; see status.plan"),
+                format!("the policy is not what the spec says; {changes}, see status.plan"),
             ),
             false => Verdict::Paused(format!(
-                "paused by annotation, and the policy differs from the spec: {changes}"
+                "paused by annotation, and the policy is not what the spec says; {changes}"
             )),
         };
     }

@@ -31,7 +31,7 @@ struct Seen<'a> {
     tally: Option<&'a Tally>,
     /// Whether the policy was read, or may have been changed by us: otherwise nothing new is known of it.
     changed: bool,
-    /// When no call can take effect any more, where that is all that is waited for.
+    /// When what is remembered of the bus next allows more, where that is all that is waited for.
     settles: Option<Instant>,
 }
 
@@ -73,8 +73,8 @@ impl<B: EventBuses> Context<B> {
         let facts = BusFacts::of(bus, landing.read.as_ref(), allowed, &ownership);
         self.metrics
             .flight(bus, landing.read.as_ref().map(|read| orphans(read, &ownership)));
-        let mut retry = memory.next_change(now);
-        let settles = memory.unknown_until.filter(|until| now < *until);
+        let settles = memory.next_change(now);
+        let mut retry = settles;
         for member in &roster.members {
             if let Role::Shielded = member.role {
                 continue;
@@ -150,7 +150,13 @@ impl<B: EventBuses> Context<B> {
         }
         let retry = match outcome.verdict {
             // Only time helps, and how long is known.
-            Verdict::Working(Reason::OutcomeUnknown, _) if seen.settles.is_some() && written => seen.settles,
+            Verdict::Working(Reason::OutcomeUnknown, _)
+            | Verdict::Waiting(Reason::StatementRefused | Reason::DocumentBlocked, _)
+                if seen.settles.is_some() && written =>
+            {
+                let end = until_patience_ends(&new, &outcome.verdict).map(|end| Instant::now() + end);
+                end.into_iter().chain(seen.settles).min()
+            }
             _ if attempts == 0 && written => None,
             _ => {
                 let pause = jittered(FIRST_RETRY, attempts.max(1), LAST_RETRY);

@@ -10,7 +10,12 @@ pub(super) struct Violations(Vec<String>);
 
 impl Violations {
     pub(super) fn add(&mut self, field: &str, message: &str) {
-        self.0.push(format!("{field}: {message}"));
+        // The statement as a whole is named by whoever reports it.
+        self.0.push(if field.is_empty() {
+            message.to_owned()
+        } else {
+            format!("{field}: {message}")
+        });
     }
 
     pub(super) fn require_text(&mut self, holds: bool, field: &str, message: &str) {
