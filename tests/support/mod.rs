@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Request};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::sync::Mutex;
 
 /// Long enough for a busy machine. A test that waits this long has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running control plane.
 pub(crate) struct ControlPlane {
@@ -40,12 +40,25 @@ impl ControlPlane {
             .map_err(|error| format!("{}: {error}", run.display()))?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line).map_err(|error| error.to_string())?;
+            BufReader::new(stdout)
+                .read_line(&mut line)
+                .map_err(|error| error.to_string())?;
         }
-        let field = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)).map(PathBuf::from);
+        let field = |name: &str| {
+            line.split_whitespace()
+                .find_map(|word| word.strip_prefix(name))
+                .map(PathBuf::from)
+        };
         match (field("KUBECONFIG="), field("BIN=")) {
-            (Some(kubeconfig), Some(bin)) => Ok(Self { kubeconfig, bin, _run: child }),
-            _ => Err(format!("{} did not get ready, and said why on standard error: {line:?}", run.display())),
+            (Some(kubeconfig), Some(bin)) => Ok(Self {
+                kubeconfig,
+                bin,
+                _run: child,
+            }),
+            _ => Err(format!(
+                "{} did not get ready, and said why on standard error: {line:?}",
+                run.display()
+            )),
         }
     }
 }
@@ -62,7 +75,9 @@ pub(crate) fn control_plane() -> &'static ControlPlane {
 /// A client for the administrator. It belongs to the runtime that made it, so each test makes its own.
 pub(crate) async fn client() -> kube::Client {
     let kubeconfig = Kubeconfig::read_from(&control_plane().kubeconfig).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .unwrap();
     kube::Client::try_from(config).unwrap()
 }
 
@@ -105,10 +120,16 @@ pub(crate) fn stdout(output: &Output) -> String {
 /// Makes a namespace that no other test has, and returns its name.
 pub(crate) async fn unique_namespace(client: &kube::Client, prefix: &str) -> String {
     let namespace = Namespace {
-        metadata: ObjectMeta { generate_name: Some(format!("{prefix}-")), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            generate_name: Some(format!("{prefix}-")),
+            ..ObjectMeta::default()
+        },
         ..Namespace::default()
     };
-    let created = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+    let created = Api::<Namespace>::all(client.clone())
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
     created.metadata.name.unwrap()
 }
 
@@ -125,10 +146,10 @@ pub(crate) async fn install_crds(client: &kube::Client, yaml: &str) {
         let name = crd.metadata.name.clone().unwrap();
         api.patch(&name, &apply, &Patch::Apply(&crd)).await.unwrap();
         for version in crd.spec.versions.iter().filter(|version| version.served) {
-            let path = format!("/apis/{}/{}/{}?limit=1", crd.spec.group, version.name, crd.spec.names.plural);
+            let path = format!("/apis/{}/{}/{}", crd.spec.group, version.name, crd.spec.names.plural);
+            let list = Request::new(path).list(&ListParams::default().limit(1)).unwrap();
             eventually(&format!("{name} {} is served", version.name), PATIENCE, async || {
-                let request = http::Request::get(&path).body(Vec::new()).unwrap();
-                client.request_text(request).await
+                client.request_text(list.clone()).await
             })
             .await;
         }
@@ -150,7 +171,10 @@ pub(crate) async fn eventually<T, E: Display>(
             Ok(Err(error)) => seen = error.to_string(),
             Err(_) => {}
         }
-        assert!(Instant::now() < deadline, "not within {patience:?}: {what}; last seen: {seen}");
+        assert!(
+            Instant::now() < deadline,
+            "not within {patience:?}: {what}; last seen: {seen}"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
