@@ -1,0 +1,121 @@
+//! The door between the operator and the API server: everything passes, and what passed is kept.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+/// The longest body that is taken. An object has 1.5 MB at most.
+const MOST_BYTES: usize = 4 << 20;
+
+/// One request that may change something, with its answer.
+#[derive(Debug, Clone)]
+pub(super) struct Passed {
+    /// The last event of the simulator before it.
+    pub(super) mark: u64,
+    /// The simulator's time, in milliseconds.
+    pub(super) at_millis: i64,
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) sent: Value,
+    pub(super) status: u16,
+    pub(super) answer: Value,
+}
+
+impl Passed {
+    pub(super) fn is_status_of(&self, name: &str) -> bool {
+        self.path.ends_with(&format!("/{name}/status"))
+    }
+
+    /// Whether it wrote the status of an object.
+    pub(super) fn wrote_status(&self) -> bool {
+        self.method == Method::PATCH && self.path.ends_with("/status") && self.status == 200
+    }
+}
+
+/// The proxy of one scene.
+pub(super) struct Front {
+    pub(super) url: String,
+    passed: Arc<Mutex<Vec<Passed>>>,
+    server: AbortHandle,
+}
+
+struct Forward {
+    client: kube::Client,
+    sim: busgrant_sim::State,
+    passed: Arc<Mutex<Vec<Passed>>>,
+}
+
+impl Front {
+    pub(super) async fn start(client: kube::Client, sim: busgrant_sim::State) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let passed = Arc::default();
+        let forward = Arc::new(Forward {
+            client,
+            sim,
+            passed: Arc::clone(&passed),
+        });
+        let routes = Router::new().fallback(pass).with_state(forward);
+        let server = tokio::spawn(async move { axum::serve(listener, routes).await }).abort_handle();
+        Self { url, passed, server }
+    }
+
+    /// What may have changed something, in order.
+    pub(super) fn passed(&self) -> Vec<Passed> {
+        self.passed.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn pass(State(forward): State<Arc<Forward>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let sent = to_bytes(body, MOST_BYTES).await.unwrap();
+    let (mark, at_millis) = (forward.sim.mark(), forward.sim.now_millis());
+    let mut onward = axum::http::Request::builder()
+        .method(head.method.clone())
+        .uri(head.uri.path_and_query().unwrap().as_str());
+    for name in [CONTENT_TYPE, ACCEPT] {
+        if let Some(value) = head.headers.get(&name) {
+            onward = onward.header(name, value);
+        }
+    }
+    let onward = onward.body(kube::client::Body::from(sent.to_vec())).unwrap();
+    let Ok(answer) = forward.client.send(onward).await else {
+        return StatusCode::BAD_GATEWAY.into_response();
+    };
+    let (answer_head, answer_body) = answer.into_parts();
+    let mut answer_body = Body::new(answer_body);
+    if head.method != Method::GET {
+        let bytes = to_bytes(answer_body, MOST_BYTES).await.unwrap();
+        let json = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or(Value::Null);
+        forward.passed.lock().unwrap().push(Passed {
+            mark,
+            at_millis,
+            method: head.method,
+            path: head.uri.path().to_owned(),
+            sent: json(&sent),
+            status: answer_head.status.as_u16(),
+            answer: json(&bytes),
+        });
+        answer_body = Body::from(bytes);
+    }
+    let mut response = Response::new(answer_body);
+    *response.status_mut() = answer_head.status;
+    if let Some(kind) = answer_head.headers.get(CONTENT_TYPE) {
+        response.headers_mut().insert(CONTENT_TYPE, kind.clone());
+    }
+    response
+}

@@ -1,0 +1,13 @@
+//! The operator as users run it: the program itself, on a real API server, with a simulated `EventBridge`.
+//!
+//! Each test has a [`Scene`] of its own: a namespace, an owner, a simulator, and a proxy before the API server that keeps
+//! a journal in one order with the simulator's. When a scene ends, its journals are held against the promises that every
+//! scene must keep ([`promises`]): foreign statements untouched, status true, nothing written for nothing.
+
+mod front;
+mod operator;
+mod oracle;
+mod promises;
+mod scene;
+
+mod story;

@@ -1,0 +1,91 @@
+//! The program, run as a process.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// What must never be seen outside the credentials.
+pub(super) const SECRET: &str = "CanaryOfASecretThatNobodyMaySee";
+
+/// Where the operator runs and as whom.
+#[derive(Debug, Clone)]
+pub(super) struct Environment {
+    pub(super) kubeconfig: PathBuf,
+    pub(super) endpoint: String,
+    pub(super) namespace: String,
+    pub(super) owner: String,
+}
+
+/// What differs from one start to another.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Start {
+    pub(super) flags: Vec<&'static str>,
+    pub(super) region: Option<&'static str>,
+    /// The account whose credentials it has; empty for none at all.
+    pub(super) account: Option<&'static str>,
+}
+
+/// A running operator. It ends with this.
+pub(super) struct Operator {
+    child: Child,
+    pub(super) log: PathBuf,
+}
+
+impl Operator {
+    pub(super) fn start(environment: &Environment, start: &Start, directory: &Path, number: usize) -> Self {
+        let log = directory.join(format!("operator-{number}.log"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_busgrant"));
+        command
+            .env_clear()
+            .arg("controller")
+            .args(&start.flags)
+            .env("KUBECONFIG", &environment.kubeconfig)
+            .env("AWS_ENDPOINT_URL", &environment.endpoint)
+            .env("AWS_REGION", start.region.unwrap_or(super::scene::REGION))
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("HOME", directory)
+            .env("BUSGRANT_OWNER", &environment.owner)
+            .env("BUSGRANT_WATCH_NAMESPACES", &environment.namespace)
+            .env("BUSGRANT_METRICS_ADDR", "")
+            .env("BUSGRANT_SWEEP_INTERVAL", "1s")
+            .env("BUSGRANT_OUTCOME_WAIT", "11s")
+            .env("BUSGRANT_LOG", "info,busgrant=debug")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap());
+        let account = start.account.unwrap_or(super::scene::ACCOUNT);
+        if !account.is_empty() {
+            command
+                .env("AWS_ACCESS_KEY_ID", account)
+                .env("AWS_SECRET_ACCESS_KEY", SECRET);
+        }
+        let child = command.spawn().unwrap();
+        Self { child, log }
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(super) async fn stop(mut self) {
+        let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(told.success());
+        let ended = crate::support::eventually("the operator ends", crate::support::PATIENCE, async || {
+            self.child.try_wait().unwrap().ok_or("it runs")
+        })
+        .await;
+        assert!(
+            ended.success(),
+            "{ended}: {}",
+            std::fs::read_to_string(&self.log).unwrap()
+        );
+    }
+
+    pub(super) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

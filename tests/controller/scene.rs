@@ -1,0 +1,345 @@
+//! One test's stage: a namespace, a bus, an operator, and what a team does with kubectl.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use busgrant::api::crd_yaml;
+use busgrant_sim::{Config, JournalEntry, JournalFilter, Operation, Sim};
+use kube::ResourceExt;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::core::gvk::GroupVersionKind;
+use serde_json::{Value, json};
+
+use super::front::Front;
+use super::operator::{Environment, Operator, Start};
+use super::{oracle, promises};
+use crate::support::{self, PATIENCE, eventually};
+
+/// Whose the bus is.
+pub(super) const ACCOUNT: &str = "123456789012";
+pub(super) const REGION: &str = "eu-west-1";
+/// The bus of most scenes.
+pub(super) const BUS: &str = "orders";
+
+/// The stage.
+pub(super) struct Scene {
+    pub(super) sim: Sim,
+    pub(super) namespace: String,
+    pub(super) owner: String,
+    pub(super) client: kube::Client,
+    pub(super) api: Api<DynamicObject>,
+    pub(super) front: Front,
+    /// Every spec that was ever given to an object, by UID and generation.
+    pub(super) given: RefCell<HashMap<(String, i64), Value>>,
+    pub(super) logs: Vec<PathBuf>,
+    environment: Environment,
+    directory: PathBuf,
+    operator: Option<Operator>,
+}
+
+impl Scene {
+    /// A bus named orders, and no operator yet.
+    pub(super) async fn new(purpose: &str) -> Self {
+        Self::with(purpose, Config::default()).await
+    }
+
+    /// The same, with an operator.
+    pub(super) async fn running(purpose: &str) -> Self {
+        let mut scene = Self::new(purpose).await;
+        scene.start(&[]);
+        scene
+    }
+
+    pub(super) async fn with(purpose: &str, config: Config) -> Self {
+        let sim = Sim::start(config).await.unwrap();
+        sim.create_bus(ACCOUNT, REGION, BUS);
+        let client = support::client().await;
+        support::install_crds(&client, &crd_yaml().unwrap()).await;
+        let namespace = support::unique_namespace(&client, purpose).await;
+        let owner = format!("t{}", namespace.rsplit('-').next().unwrap());
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{namespace}-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let front = Front::start(client.clone(), sim.state().clone()).await;
+        let kubeconfig = directory.join("kubeconfig");
+        let through_front = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "front",
+            "clusters": [{"name": "front", "cluster": {"server": front.url}}],
+            "users": [{"name": "nobody", "user": {}}],
+            "contexts": [{"name": "front", "context": {"cluster": "front", "user": "nobody"}}],
+        });
+        fs::write(&kubeconfig, through_front.to_string()).unwrap();
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("busgrant.dev", "v1alpha1", "EventBusPermission"));
+        Self {
+            environment: Environment {
+                kubeconfig,
+                endpoint: sim.endpoint().to_owned(),
+                namespace: namespace.clone(),
+                owner: owner.clone(),
+            },
+            api: Api::namespaced_with(client.clone(), &namespace, &kind),
+            sim,
+            namespace,
+            owner,
+            client,
+            front,
+            given: RefCell::default(),
+            logs: Vec::new(),
+            directory,
+            operator: None,
+        }
+    }
+
+    /// Starts the operator, with these flags beside those of every scene.
+    pub(super) fn start(&mut self, flags: &[&'static str]) {
+        self.start_as(&Start {
+            flags: flags.to_vec(),
+            ..Start::default()
+        });
+    }
+
+    pub(super) fn start_as(&mut self, start: &Start) {
+        let operator = Operator::start(&self.environment, start, &self.directory, self.logs.len());
+        self.logs.push(operator.log.clone());
+        self.operator = Some(operator);
+    }
+
+    /// Ends the operator as Kubernetes does.
+    pub(super) async fn stop(&mut self) {
+        self.operator.take().unwrap().stop().await;
+    }
+
+    /// Applies an object as a team does.
+    pub(super) async fn apply(&self, name: &str, spec: &Value) -> DynamicObject {
+        let object = json!({
+            "apiVersion": "busgrant.dev/v1alpha1", "kind": "EventBusPermission", "metadata": {"name": name}, "spec": spec,
+        });
+        let apply = PatchParams::apply("team").force();
+        self.keep(self.api.patch(name, &apply, &Patch::Apply(object)).await.unwrap())
+    }
+
+    /// Changes some of an object.
+    pub(super) async fn merge(&self, name: &str, change: Value) -> DynamicObject {
+        let change = Patch::Merge(change);
+        self.keep(self.api.patch(name, &PatchParams::default(), &change).await.unwrap())
+    }
+
+    pub(super) async fn annotate(&self, name: &str, annotation: &str, value: Value) {
+        self.merge(name, json!({"metadata": {"annotations": {annotation: value}}}))
+            .await;
+    }
+
+    fn keep(&self, object: DynamicObject) -> DynamicObject {
+        let key = (object.uid().unwrap(), object.metadata.generation.unwrap());
+        self.given.borrow_mut().insert(key, object.data["spec"].clone());
+        object
+    }
+
+    /// Asks for the deletion of an object, and doesn't wait.
+    pub(super) async fn delete(&self, name: &str) {
+        self.api.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    pub(super) async fn get(&self, name: &str) -> DynamicObject {
+        self.api.get(name).await.unwrap()
+    }
+
+    /// Waits until an object is gone.
+    pub(super) async fn gone(&self, name: &str) {
+        eventually(&format!("{name} goes"), PATIENCE, async || {
+            match self.api.get_opt(name).await.unwrap() {
+                None => Ok(()),
+                Some(object) => Err(told(&object)),
+            }
+        })
+        .await;
+    }
+
+    /// Waits until the status of an object, as it is now, passes.
+    pub(super) async fn until(&self, name: &str, what: &str, passes: impl Fn(&DynamicObject) -> bool) -> DynamicObject {
+        eventually(&format!("{name}: {what}"), PATIENCE, async || {
+            let object = self.get(name).await;
+            let current = object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation;
+            if current && passes(&object) {
+                Ok(object)
+            } else {
+                Err(told(&object))
+            }
+        })
+        .await
+    }
+
+    /// Waits until an object is ready.
+    pub(super) async fn ready(&self, name: &str) -> DynamicObject {
+        self.until(name, "ready", |object| is(object, "Ready", "True")).await
+    }
+
+    /// Waits until Ready gives this reason.
+    pub(super) async fn says(&self, name: &str, reason: &str) -> DynamicObject {
+        self.until(name, reason, |object| {
+            condition(object, "Ready").is_some_and(|ready| ready["reason"] == reason)
+        })
+        .await
+    }
+
+    /// Applies an object and waits until it is ready.
+    pub(super) async fn granted(&self, name: &str, spec: &Value) -> DynamicObject {
+        self.apply(name, spec).await;
+        self.ready(name).await
+    }
+
+    /// Serves an object on a bus of its own: what the operator was asked before is done by then.
+    pub(super) async fn fence(&self) {
+        self.sim.create_bus(ACCOUNT, REGION, "fence");
+        let spec = json!({"eventBus": {"name": "fence"}, "statements": [account("a", "111122223333")]});
+        let name = format!("fence-{}", self.sim.mark());
+        self.granted(&name, &spec).await;
+    }
+
+    pub(super) fn bus(&self) -> String {
+        bus_arn(BUS)
+    }
+
+    pub(super) fn policy(&self) -> Option<Value> {
+        self.sim.policy(ACCOUNT, REGION, BUS)
+    }
+
+    /// Every statement on the bus.
+    pub(super) fn live(&self) -> Vec<Value> {
+        let policy = self.policy().unwrap_or_default();
+        policy["Statement"].as_array().cloned().unwrap_or_default()
+    }
+
+    pub(super) fn sid(&self, object: &str, statement: &str) -> String {
+        oracle::prefix(&self.owner, &self.namespace, object) + statement
+    }
+
+    /// The statement of an object, as it is on the bus.
+    pub(super) fn statement(&self, object: &str, statement: &str) -> Option<Value> {
+        self.sim.statement(ACCOUNT, REGION, BUS, &self.sid(object, statement))
+    }
+
+    /// The object's statements on the bus.
+    pub(super) fn held(&self, name: &str) -> oracle::Statements {
+        let prefix = oracle::prefix(&self.owner, &self.namespace, name);
+        oracle::of_policy(self.policy().as_ref(), &self.bus(), &prefix)
+    }
+
+    /// What the bus must hold for a spec of that object.
+    pub(super) fn wanted(&self, name: &str, spec: &Value) -> oracle::Statements {
+        oracle::wanted(spec, &self.bus(), &oracle::prefix(&self.owner, &self.namespace, name))
+    }
+
+    pub(super) fn mark(&self) -> u64 {
+        self.sim.mark()
+    }
+
+    /// The calls about the bus since then: the sweep's lists are about all of them, and not counted.
+    pub(super) fn calls(&self, since: u64) -> Vec<JournalEntry> {
+        self.sim.journal_of(&JournalFilter {
+            bus: Some(BUS.to_owned()),
+            ..JournalFilter::since(since)
+        })
+    }
+
+    pub(super) fn writes(&self, since: u64) -> Vec<JournalEntry> {
+        let mut calls = self.calls(since);
+        calls.retain(writes_policy);
+        calls
+    }
+
+    /// How often the status of an object was written.
+    pub(super) fn status_writes(&self, name: &str) -> usize {
+        let passed = self.front.passed();
+        passed
+            .iter()
+            .filter(|passed| passed.wrote_status() && passed.is_status_of(name))
+            .count()
+    }
+
+    /// The reasons of the events about an object.
+    pub(super) async fn events(&self, name: &str) -> Vec<String> {
+        let events: Api<k8s_openapi::api::events::v1::Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let events = events.list(&kube::api::ListParams::default()).await.unwrap();
+        let about = |event: &k8s_openapi::api::events::v1::Event| {
+            event
+                .regarding
+                .as_ref()
+                .is_some_and(|object| object.name.as_deref() == Some(name))
+        };
+        events
+            .into_iter()
+            .filter(about)
+            .filter_map(|event| event.reason)
+            .collect()
+    }
+
+    /// Waits for an event about an object.
+    pub(super) async fn event(&self, name: &str, reason: &str) {
+        eventually(&format!("{name}: event {reason}"), PATIENCE, async || {
+            let events = self.events(name).await;
+            events
+                .iter()
+                .any(|event| event == reason)
+                .then_some(())
+                .ok_or(format!("{events:?}"))
+        })
+        .await;
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let running = self.operator.as_mut().is_none_or(Operator::is_running);
+        self.operator = None;
+        if std::thread::panicking() {
+            for log in &self.logs {
+                eprintln!("--- {}\n{}", log.display(), fs::read_to_string(log).unwrap_or_default());
+            }
+            return;
+        }
+        assert!(running, "the operator ended by itself: {:?}", self.logs);
+        promises::kept(self);
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+pub(super) fn writes_policy(call: &JournalEntry) -> bool {
+    matches!(call.operation, Operation::PutPermission | Operation::RemovePermission)
+}
+
+pub(super) fn bus_arn(name: &str) -> String {
+    format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}")
+}
+
+/// A spec for the scene's bus.
+pub(super) fn spec(statements: &Value) -> Value {
+    json!({"eventBus": {"name": BUS}, "statements": statements})
+}
+
+/// A statement for one account.
+pub(super) fn account(name: &str, account: &str) -> Value {
+    json!({"name": name, "principals": {"accountIDs": [account]}})
+}
+
+/// A condition of an object.
+pub(super) fn condition<'a>(object: &'a DynamicObject, kind: &str) -> Option<&'a Value> {
+    let conditions = object.data["status"]["conditions"].as_array()?;
+    conditions.iter().find(|condition| condition["type"] == kind)
+}
+
+/// Whether a condition has that status.
+pub(super) fn is(object: &DynamicObject, kind: &str, status: &str) -> bool {
+    condition(object, kind).is_some_and(|condition| condition["status"] == status)
+}
+
+/// What Ready says.
+pub(super) fn message(object: &DynamicObject) -> String {
+    let message = condition(object, "Ready").map(|ready| ready["message"].as_str().unwrap().to_owned());
+    message.unwrap_or_default()
+}
+
+fn told(object: &DynamicObject) -> String {
+    json!({"generation": object.metadata.generation, "status": object.data["status"]}).to_string()
+}
