@@ -1,0 +1,51 @@
+# What people and CI run. Each target does its own set-up; `make` alone says what there is.
+
+# Make's number of jobs is not cargo's.
+CARGO := env -u MAKEFLAGS cargo
+# Suites in one file need no control plane; tests/kubernetes does.
+SUITES := $(notdir $(basename $(wildcard tests/*.rs crates/*/tests/*.rs)))
+CRDS := crds/busgrant.dev_eventbuspermissions.yaml
+
+.PHONY: help check lint test demo generate deny clean tools binaries test-binaries control-plane
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+check: lint ## The loop: format, lint, unit and property tests; needs no control plane
+	$(CARGO) test --workspace --lib --bins $(SUITES:%=--test %)
+
+lint: tools ## Format and clippy, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+
+test: ## Everything, on a real API server where Kubernetes is involved
+	@$(MAKE) --no-print-directory --jobs=2 test-binaries control-plane
+	$(CARGO) test --workspace
+
+demo: ## The whole story, each step checked, on a real API server and a simulated EventBridge
+	@$(MAKE) --no-print-directory --jobs=2 binaries control-plane
+	hack/demo
+
+generate: tools ## Write crds/ from the types in src/api
+	$(CARGO) run --quiet -- crds >$(CRDS).new
+	mv $(CRDS).new $(CRDS)
+
+deny: ## Licences, sources and duplicates of what we depend on; needs cargo-deny
+	$(CARGO) deny --offline check bans licenses sources
+
+clean: ## Remove what was built here; the control plane stays, in ~/.cache/busgrant
+	$(CARGO) clean
+
+binaries: tools
+	$(CARGO) build --workspace --bins
+
+test-binaries: tools
+	$(CARGO) test --workspace --no-run
+
+control-plane:
+	@hack/control-plane/install >/dev/null
+
+tools:
+	@command -v cargo >/dev/null || { \
+	  echo "cargo is missing: install rustup, https://rustup.rs; rust-toolchain.toml says which Rust it gets" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing: install gcc or clang (Debian: build-essential)" >&2; exit 1; }
