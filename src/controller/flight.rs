@@ -30,6 +30,8 @@ const ROUNDS: u32 = 60;
 pub struct Landing {
     /// The last read, if no write came after it.
     pub read: Option<Document>,
+    /// When that was.
+    pub read_at: Option<Instant>,
     /// What kept it from its end.
     pub trouble: Option<Problem>,
     /// Claims that can't be served.
@@ -62,14 +64,22 @@ pub struct Flight<'a, B> {
     roster: &'a Roster,
     memory: &'a mut Memory,
     landing: Landing,
-    /// Confirmed to be put or removed, and not yet seen.
-    written: BTreeSet<Sid>,
+    /// Confirmed to be put (or removed), and not yet seen.
+    written: BTreeSet<(Sid, Kind)>,
     /// Whether something may have changed by us since the last read.
     unread: bool,
+    read_at: Instant,
     conflicts: u32,
     failures: u32,
     looks: usize,
     singly: bool,
+}
+
+/// What a write does to a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Put,
+    Remove,
 }
 
 /// What the steps of one round came to.
@@ -93,6 +103,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             landing: Landing::default(),
             written: BTreeSet::new(),
             unread: false,
+            read_at: Instant::now(),
             conflicts: 0,
             failures: 0,
             looks: 0,
@@ -169,6 +180,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
     }
 
     async fn observe(&mut self) -> Result<Document, BusError> {
+        let asked = Instant::now();
         let answer = self.context.buses.describe(self.bus).await;
         self.context.metrics.call("DescribeEventBus", answer.as_ref().err());
         let state = answer?;
@@ -183,6 +195,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         }
         let document = Document::parse(state.policy.as_deref()).map_err(|error| unreadable(error.to_string()))?;
         self.unread = false;
+        self.read_at = asked;
         Ok(document)
     }
 
@@ -210,7 +223,12 @@ impl<'a, B: EventBuses> Flight<'a, B> {
 
     fn plan(&mut self, document: &Document) -> (Plan, Ownership) {
         // The service keeps a dead principal of ours even where the same content is put again.
-        let dead = self.written.iter().filter(|sid| {
+        let put = self
+            .written
+            .iter()
+            .filter(|(_, kind)| *kind == Kind::Put)
+            .map(|(sid, _)| sid);
+        let dead = put.filter(|sid| {
             document
                 .get(sid.as_str())
                 .is_some_and(|live| live.meaning().is_none() && live.dead_principals().count() > 0)
@@ -229,11 +247,10 @@ impl<'a, B: EventBuses> Flight<'a, B> {
 
     /// Whether a write that was confirmed is not to be seen, and is given time: a read may lag behind.
     async fn looks_again(&mut self, document: &Document, plan: &Plan) -> bool {
-        let missing: BTreeSet<Sid> = plan
-            .steps
-            .iter()
-            .flat_map(named)
-            .filter(|sid| self.written.contains(sid))
+        let planned = plan.steps.iter().flat_map(writes);
+        let missing: BTreeSet<Sid> = planned
+            .filter(|write| self.written.contains(write))
+            .map(|(sid, _)| sid)
             .collect();
         if missing.is_empty() || !self.memory.reset.is_empty() {
             self.looks = 0;
@@ -313,7 +330,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
 
     fn done(&mut self, step: &Step) {
         self.unread = true;
-        self.written.extend(named(step));
+        self.written.extend(writes(step));
         match step {
             Step::PutStatement { sid, .. } => self.tally(sid, |tally| tally.put.extend([sid.clone()])),
             Step::PutDocument { puts, drops, .. } => {
@@ -419,7 +436,8 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             {
                 self.landing.watched = self.plan_with(document, &self.limits(), true).0;
             }
-            self.memory.last_read = Some((document.clone(), Instant::now()));
+            self.memory.last_read = Some((document.clone(), self.read_at));
+            self.landing.read_at = Some(self.read_at);
         }
         self.landing.read = read;
         self.landing.trouble = trouble;
@@ -427,12 +445,22 @@ impl<'a, B: EventBuses> Flight<'a, B> {
     }
 }
 
+/// What a step does to which statements.
+fn writes(step: &Step) -> Vec<(Sid, Kind)> {
+    match step {
+        Step::PutStatement { sid, .. } => vec![(sid.clone(), Kind::Put)],
+        Step::RemoveStatement { sid } => vec![(sid.clone(), Kind::Remove)],
+        Step::PutDocument { puts, drops, .. } => {
+            let puts = puts.iter().map(|sid| (sid.clone(), Kind::Put));
+            puts.chain(drops.iter().map(|sid| (sid.clone(), Kind::Remove)))
+                .collect()
+        }
+    }
+}
+
 /// The Sids that a step names.
 fn named(step: &Step) -> Vec<Sid> {
-    match step {
-        Step::PutStatement { sid, .. } | Step::RemoveStatement { sid } => vec![sid.clone()],
-        Step::PutDocument { puts, drops, .. } => puts.iter().chain(drops).cloned().collect(),
-    }
+    writes(step).into_iter().map(|(sid, _)| sid).collect()
 }
 
 /// A statement that is to go and is not there is gone; whether the bus is, the next read says.

@@ -7,7 +7,7 @@ use super::context::Problem;
 use super::flight::Landing;
 use super::roster::{Member, Role};
 use crate::api::naming::content_hash;
-use crate::api::{PlannedAction, PlannedStep, Reason, RefusedStatement, StatementStatus, WriteForm};
+use crate::api::{Compiled, PlannedAction, PlannedStep, Reason, RefusedStatement, StatementStatus, WriteForm};
 
 /// How an object stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +31,34 @@ pub enum Verdict {
 pub struct Outcome {
     /// The summary.
     pub verdict: Verdict,
-    /// Why not every statement of the spec can be served, if so.
-    pub unaccepted: Option<(Reason, String)>,
+    /// Whether every statement of the spec can be served.
+    pub acceptance: Acceptance,
     /// Each statement.
     pub statements: Vec<Judged>,
     /// What would be done, for an object that is only watched.
     pub plan: Vec<PlannedStep>,
+}
+
+/// Whether every statement of a spec can be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acceptance {
+    /// It can.
+    Accepted,
+    /// It can't.
+    Refused(Reason, String),
+    /// The spec could not be looked at for its bus.
+    Unknown,
+}
+
+impl Acceptance {
+    /// Of a spec that was compiled.
+    pub fn of(compiled: &Compiled) -> Self {
+        let Some(first) = compiled.refused.first() else {
+            return Self::Accepted;
+        };
+        let messages: Vec<String> = compiled.refused.iter().map(refusal_text).collect();
+        Self::Refused(first.reason, messages.join("; "))
+    }
 }
 
 /// How one statement stands.
@@ -75,15 +97,17 @@ pub fn unworkable(problem: &Problem) -> Outcome {
         message,
         mendable,
     } = problem.clone();
-    let unaccepted = (!mendable).then(|| (reason, message.clone()));
-    let verdict = if mendable {
-        Verdict::Waiting(reason, message)
+    let (verdict, acceptance) = if mendable {
+        (trouble_verdict(problem), Acceptance::Unknown)
     } else {
-        Verdict::Stalled(reason, message)
+        (
+            Verdict::Stalled(reason, message.clone()),
+            Acceptance::Refused(reason, message),
+        )
     };
     Outcome {
         verdict,
-        unaccepted,
+        acceptance,
         statements: Vec::new(),
         plan: Vec::new(),
     }
@@ -92,7 +116,7 @@ pub fn unworkable(problem: &Problem) -> Outcome {
 fn deleting(member: &Member, landing: &Landing, around: &Circumstances) -> Outcome {
     let done = |verdict| Outcome {
         verdict,
-        unaccepted: None,
+        acceptance: Acceptance::Accepted,
         statements: Vec::new(),
         plan: Vec::new(),
     };
@@ -130,7 +154,7 @@ fn standing(member: &Member, landing: &Landing, around: &Circumstances) -> Outco
     let mut statements: Vec<Judged> = compiled
         .claims
         .iter()
-        .map(|claim| statement(claim, landing, around))
+        .map(|claim| statement(claim, member, landing, around))
         .collect();
     statements.extend(
         compiled
@@ -138,15 +162,12 @@ fn standing(member: &Member, landing: &Landing, around: &Circumstances) -> Outco
             .iter()
             .map(|refused| refused_statement(refused, member, around)),
     );
-    let unaccepted = compiled.refused.first().map(|refused| {
-        let messages: Vec<String> = compiled.refused.iter().map(refusal_text).collect();
-        (refused.reason, messages.join("; "))
-    });
+    let acceptance = Acceptance::of(compiled);
     let plan = planned(&landing.watched, member, around.ownership);
-    let verdict = verdict(member, landing, around, &statements, unaccepted.as_ref(), &plan);
+    let verdict = verdict(member, landing, around, &statements, &acceptance, &plan);
     Outcome {
         verdict,
-        unaccepted,
+        acceptance,
         statements,
         plan,
     }
@@ -157,10 +178,10 @@ fn verdict(
     landing: &Landing,
     around: &Circumstances,
     statements: &[Judged],
-    unaccepted: Option<&(Reason, String)>,
+    acceptance: &Acceptance,
     plan: &[PlannedStep],
 ) -> Verdict {
-    if let Some((reason, message)) = unaccepted {
+    if let Acceptance::Refused(reason, message) = acceptance {
         return Verdict::Stalled(*reason, message.clone());
     }
     let unsynced: Vec<&Judged> = statements.iter().filter(|statement| !statement.status.synced).collect();
@@ -240,7 +261,7 @@ fn trouble_verdict(trouble: &Problem) -> Verdict {
     }
 }
 
-fn statement(claim: &Claim, landing: &Landing, around: &Circumstances) -> Judged {
+fn statement(claim: &Claim, member: &Member, landing: &Landing, around: &Circumstances) -> Judged {
     let wanted = &claim.statement;
     let sid = &wanted.sid;
     let held = landing
@@ -250,6 +271,10 @@ fn statement(claim: &Claim, landing: &Landing, around: &Circumstances) -> Judged
     let finding = landing.findings.iter().find(|finding| finding.sid == *sid);
     let (reason, message) = match (held, finding) {
         (Some(true), _) => (Reason::InSync, unverified(sid, landing.read.as_ref())),
+        (Some(false), _) if matches!(member.role, Role::Watched(_)) => match member.object.is_observed() {
+            true => (Reason::DriftDetected, None),
+            false => (Reason::Paused, None),
+        },
         (_, Some(finding)) => obstacle(finding, &wanted.to_text(), around),
         (_, None) => match &landing.trouble {
             Some(trouble) => (trouble.reason, Some(trouble.message.clone())),

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource, ResourceExt};
@@ -18,6 +19,9 @@ use crate::api::{EventBusPermissionStatus, Reason};
 
 /// The longest that a call to the API server may take.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// The name of our definition.
+const DEFINITION: &str = "eventbuspermissions.busgrant.dev";
 
 /// A call to Kubernetes that failed. All are tried again.
 #[derive(Debug, Error)]
@@ -97,6 +101,13 @@ impl<B> Context<B> {
         self.metrics.status_write();
         self.ledger.wrote(&answer, status.clone());
         Ok(())
+    }
+
+    /// Whether our definition is being deleted, and every object with it: that revokes nothing.
+    pub async fn is_definition_going(&self) -> Result<bool, Error> {
+        let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let definition = bounded(definitions.get_metadata_opt(DEFINITION)).await?;
+        Ok(definition.is_none_or(|definition| definition.metadata.deletion_timestamp.is_some()))
     }
 
     /// Publishes an event, in the background: that it can't be is logged, and keeps nothing from being done.

@@ -75,6 +75,9 @@ pub async fn run<B: EventBuses>(
     };
     let recorder = Recorder::new(client.clone(), reporter);
     let context = Arc::new(Context::new(buses, client, settings, stores, metrics, recorder));
+    // Asked for at once, so that the first change does not have to wait; a failure is told by the objects.
+    let first = Arc::clone(&context);
+    tokio::spawn(async move { first.identity().await.map(drop) });
     let sweep = sweep::sweep(Arc::clone(&context)).boxed();
     let watches = controllers.into_iter().map(|controller| {
         let metrics = context.metrics.clone();

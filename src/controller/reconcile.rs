@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::Api;
 use kube::runtime::controller::Action;
 use tokio::time::Instant;
 
 use super::context::{Context, Problem};
-use super::kubernetes::{Error, bounded};
+use super::kubernetes::Error;
 use super::ledger::Fingerprint;
 use super::permission::Permission;
 use crate::api::Reason;
@@ -25,7 +23,20 @@ pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Cont
             context.ledger.forget(object.uid());
             return Ok(Action::await_change());
         }
-        if object.is_retained() || is_definition_going(&context).await? {
+        let stays = match context.is_definition_going().await {
+            _ if object.is_retained() => true,
+            Ok(going) => going,
+            Err(error) => {
+                let message = format!("while deleting: busgrant's own definition can't be read: {error}");
+                let problem = Problem {
+                    reason: Reason::AccessDenied,
+                    message,
+                    mendable: true,
+                };
+                return Ok(again_at(context.report_problem(&object, &problem).await));
+            }
+        };
+        if stays {
             let note = "its statements stay on the bus";
             context.tell(&object, false, Reason::Retained, "Delete", note);
             context.let_go(&object).await?;
@@ -58,13 +69,6 @@ pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Cont
             Ok(again_at(context.report_problem(&object, &problem).await))
         }
     }
-}
-
-/// While our definition goes, every object goes with it: that revokes nothing.
-async fn is_definition_going<B>(context: &Context<B>) -> Result<bool, Error> {
-    let definitions: Api<CustomResourceDefinition> = Api::all(context.client.clone());
-    let definition = bounded(definitions.get_metadata_opt("eventbuspermissions.busgrant.dev")).await?;
-    Ok(definition.is_none_or(|definition| definition.metadata.deletion_timestamp.is_some()))
 }
 
 fn again_at(at: Option<Instant>) -> Action {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::backoff::jittered;
 use super::context::{Context, Problem};
 use super::flight::{Landing, Tally};
-use super::judge::{Circumstances, Judged, Outcome, Verdict, count, judge, unworkable};
+use super::judge::{Acceptance, Circumstances, Judged, Outcome, Verdict, count, judge, unworkable};
 use super::ledger::Fingerprint;
 use super::memory::Memory;
 use super::permission::Permission;
@@ -45,10 +45,17 @@ impl<B: EventBuses> Context<B> {
         };
         for member in &mut roster.members {
             let status = self.ledger.status_of(&member.object);
-            if status.event_bus.is_some() || member.compiled().is_none() {
+            let Some(compiled) = member.compiled().filter(|_| status.event_bus.is_none()) else {
                 continue;
-            }
-            let status = pinned(&status, member.object.generation(), &facts, Timestamp::now());
+            };
+            let acceptance = Acceptance::of(compiled);
+            let status = pinned(
+                &status,
+                member.object.generation(),
+                &acceptance,
+                &facts,
+                Timestamp::now(),
+            );
             if let Err(error) = self.write_status(&member.object, &status).await {
                 tracing::warn!(object = member.label(), %error, "left out: its status can't be written");
                 member.role = Role::Shielded;
@@ -82,7 +89,7 @@ impl<B: EventBuses> Context<B> {
             let outcome = {
                 let around = Circumstances {
                     ownership: &ownership,
-                    outcome_open: self.is_open_for(member, memory, now),
+                    outcome_open: self.is_open_for(member, memory, landing.read_at.unwrap_or(now)),
                     documents_allowed: self.settings.document_writes == DocumentWrites::Allow,
                     refusal: &|text| memory.refusal(text).map(str::to_owned),
                 };
@@ -126,7 +133,7 @@ impl<B: EventBuses> Context<B> {
             _ => 0,
         };
         let old = self.ledger.status_of(object);
-        let passing = matches!(outcome.verdict, Verdict::Working(..)) && !seen.changed && entry.in_sync && unchanged;
+        let passing = matches!(outcome.verdict, Verdict::Working(..)) && !seen.changed && is_ready(&old, object);
         let new = status(
             &old,
             object.generation(),
@@ -211,18 +218,21 @@ impl<B: EventBuses> Context<B> {
 
     /// A call of ours without an answer keeps every object of the bus from being ready. What a predecessor may have left
     /// keeps only those from it that were not ready before: they were, with all its calls answered.
-    fn is_open_for(&self, member: &Member, memory: &Memory, now: Instant) -> bool {
-        let was_ready = || {
-            let status = self.ledger.status_of(&member.object);
-            let current = status.observed_generation == Some(member.object.generation());
-            let ready = status
-                .conditions
-                .iter()
-                .any(|condition| condition.type_ == "Ready" && condition.status == "True");
-            current && ready && !member.object.is_deleting()
-        };
-        memory.is_outcome_open(now) && !(memory.unknown_inherited && was_ready())
+    fn is_open_for(&self, member: &Member, memory: &Memory, read_at: Instant) -> bool {
+        let was_ready = || is_ready(&self.ledger.status_of(&member.object), &member.object);
+        memory.is_outcome_open(read_at) && !(memory.unknown_inherited && was_ready())
     }
+}
+
+/// Whether a status says that this very generation stands.
+fn is_ready(status: &EventBusPermissionStatus, object: &Permission) -> bool {
+    let ready = || {
+        status
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    };
+    status.observed_generation == Some(object.generation()) && !object.is_deleting() && ready()
 }
 
 /// How long until what somebody may be mending is called stalled, which the status is to say at once.

@@ -67,6 +67,24 @@ impl Roster {
         Self { members }
     }
 
+    /// Whether any object's statements are to go with it.
+    pub fn has_deleting(&self) -> bool {
+        self.members
+            .iter()
+            .any(|member| matches!(member.role, Role::Deleting(_)))
+    }
+
+    /// Leaves the statements of deleted objects where they are.
+    pub fn shield_deleting(&mut self) {
+        for member in self
+            .members
+            .iter_mut()
+            .filter(|member| matches!(member.role, Role::Deleting(_)))
+        {
+            member.role = Role::Shielded;
+        }
+    }
+
     /// The claims of the objects whose role that is.
     pub fn claims(&self, watched_too: bool) -> Vec<Claim> {
         let counted = self.members.iter().filter_map(|member| match &member.role {

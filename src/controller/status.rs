@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::flight::Tally;
-use super::judge::{Outcome, Verdict};
+use super::judge::{Acceptance, Outcome, Verdict};
 use crate::api::{EventBusPermissionStatus, EventBusStatus, PolicyStatus, Reason, WritesStatus};
 
 /// How long what somebody may be mending outside the object is called work, before it is called stalled.
@@ -57,12 +57,13 @@ impl BusFacts {
 pub fn pinned(
     old: &EventBusPermissionStatus,
     generation: i64,
+    acceptance: &Acceptance,
     facts: &BusFacts,
     now: Timestamp,
 ) -> EventBusPermissionStatus {
     let working = Verdict::Working(Reason::Applying, "the bus is being looked at".to_owned());
     let mut status = old.clone();
-    status.conditions = conditions(old, generation, &working, None, false, now);
+    status.conditions = conditions(old, generation, &working, acceptance, false, now);
     status.observed_generation = Some(generation);
     status.event_bus = Some(facts.event_bus());
     status
@@ -82,14 +83,7 @@ pub fn status(
     let all_synced = synced == statements.len() && matches!(outcome.verdict, Verdict::InSync);
     let mut status = old.clone();
     status.observed_generation = Some(generation);
-    status.conditions = conditions(
-        old,
-        generation,
-        &outcome.verdict,
-        outcome.unaccepted.as_ref(),
-        all_synced,
-        now,
-    );
+    status.conditions = conditions(old, generation, &outcome.verdict, &outcome.acceptance, all_synced, now);
     status.plan.clone_from(&outcome.plan);
     if let Some(facts) = facts {
         status.event_bus.get_or_insert_with(|| facts.event_bus());
@@ -135,22 +129,10 @@ fn conditions(
     old: &EventBusPermissionStatus,
     generation: i64,
     verdict: &Verdict,
-    unaccepted: Option<&(Reason, String)>,
+    acceptance: &Acceptance,
     all_synced: bool,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let accepted = match (verdict, unaccepted) {
-        (_, Some((reason, message))) => ("False", *reason, message.clone()),
-        // Only a spec that was compiled for its bus is known to be servable.
-        (Verdict::Waiting(reason @ (Reason::CredentialsUnavailable | Reason::AccountMismatch), message), None) => {
-            ("Unknown", *reason, message.clone())
-        }
-        _ => (
-            "True",
-            Reason::Accepted,
-            "every statement of the spec can be served".to_owned(),
-        ),
-    };
     let (ready, extra) = match verdict {
         Verdict::InSync => {
             let message = "in the policy; AWS may take about 20 s to act on it".to_owned();
@@ -175,6 +157,15 @@ fn conditions(
             ("False", Reason::Deleting, "its statements are gone".to_owned()),
             Some("Reconciling"),
         ),
+    };
+    let accepted = match acceptance {
+        Acceptance::Accepted => (
+            "True",
+            Reason::Accepted,
+            "every statement of the spec can be served".to_owned(),
+        ),
+        Acceptance::Refused(reason, message) => ("False", *reason, message.clone()),
+        Acceptance::Unknown => ("Unknown", ready.1, ready.2.clone()),
     };
     let synced = (
         if all_synced {

@@ -143,6 +143,9 @@ async fn fly<B: EventBuses>(
     {
         memory.inherit(context.started + context.settings.outcome_wait);
     }
+    if roster.has_deleting() && !matches!(context.is_definition_going().await, Ok(false)) {
+        roster.shield_deleting();
+    }
     context.pin(bus, &mut roster).await;
     let landing = Flight::new(context, bus, &roster, memory).fly().await;
     let read = landing.read.as_ref().map(|read| (digest(read), Instant::now()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -65,14 +65,14 @@ async fn converse(stream: TcpStream, core: Arc<Core>) {
     }
     let service = service_fn(|request| respond(Arc::clone(&core), request));
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).half_close(true);
+    server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
     if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(%error, "connection ended");
     }
 }
 
-async fn respond(core: Arc<Core>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Dropped> {
-    let (head, body) = request.into_parts();
+async fn respond(core: Arc<Core>, incoming: Request<Incoming>) -> Result<Response<Full<Bytes>>, Dropped> {
+    let (head, body) = incoming.into_parts();
     let body = match tokio::time::timeout(PATIENCE, read(body)).await {
         Ok(Ok(body)) => body,
         Ok(Err(status)) => return Ok(plain(status)),
@@ -85,33 +85,39 @@ async fn respond(core: Arc<Core>, request: Request<Incoming>) -> Result<Response
     if head.method != Method::POST {
         return Ok(plain(StatusCode::METHOD_NOT_ALLOWED));
     }
-    let Ok(body) = String::from_utf8(body) else {
-        return Ok(plain(StatusCode::BAD_REQUEST));
-    };
     let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let (protocol, operation) = operation(text("x-amz-target"), is_form(&head.headers), &body);
-    let credential =
-        text("authorization").and_then(|authorization| Credential::parse(authorization, text("x-amz-security-token")));
-    match operation {
-        Err(refusal) => {
-            let id = core.lock().0.random.uuid();
-            Ok(aws(Answer::new(protocol, id, Err(refusal))))
-        }
-        Ok(operation) => call(core, Call { operation, protocol, credential, body }).await,
-    }
+    let form = text("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    let credential = text("authorization").and_then(|line| Credential::parse(line, text("x-amz-security-token")));
+    request(core, text("x-amz-target"), form, credential, body).await.map(aws).ok_or(Dropped)
 }
 
-/// Carries the call out in a task of its own: it goes on when the client gives up and its connection ends.
-async fn call(core: Arc<Core>, call: Call) -> Result<Response<Full<Bytes>>, Dropped> {
+/// Answers a request of either protocol, or nothing when its connection is to be dropped. It is carried out in a task
+/// of its own, which goes on when the client gives up and its connection ends.
+pub(crate) async fn request(
+    core: Arc<Core>,
+    target: Option<&str>,
+    form: bool,
+    credential: Option<Credential>,
+    body: Vec<u8>,
+) -> Option<Answer> {
+    let body = String::from_utf8(body).unwrap_or_else(|_| "not UTF-8, so neither JSON nor a form".to_owned());
+    let (protocol, operation) = operation(target, form, &body);
+    let operation = match operation {
+        Ok(operation) => operation,
+        Err(refusal) => {
+            let id = core.lock().0.random.uuid();
+            return Some(Answer::new(protocol, id, Err(refusal)));
+        }
+    };
     let (sender, receiver) = oneshot::channel();
     tokio::spawn(async move {
-        let (seq, answer) = carry_out(&core, &call).await;
+        let (seq, answer) = carry_out(&core, &Call { operation, protocol, credential, body }).await;
         if sender.send(answer).is_err() {
             core.lock().0.journal.update(seq, |entry| entry.client_gone = true);
             core.changed.notify_waiters();
         }
     });
-    receiver.await.ok().flatten().map(aws).ok_or(Dropped)
+    receiver.await.ok().flatten()
 }
 
 async fn read(mut body: Incoming) -> Result<Vec<u8>, StatusCode> {
@@ -127,11 +133,6 @@ async fn read(mut body: Incoming) -> Result<Vec<u8>, StatusCode> {
         }
     }
     if length > MOST_BYTES { Err(StatusCode::PAYLOAD_TOO_LARGE) } else { Ok(read) }
-}
-
-fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    kind.starts_with("application/x-www-form-urlencoded")
 }
 
 fn aws(answer: Answer) -> Response<Full<Bytes>> {

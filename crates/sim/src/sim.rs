@@ -14,8 +14,9 @@ use crate::iam::{Account, Principal};
 use crate::journal::{Change, JournalEntry, JournalFilter, Writer, policy_hash};
 use crate::policy::sid_of;
 use crate::probe::{Probe, Verdict};
-use crate::server::serve;
+use crate::server::{request, serve};
 use crate::state::{BusName, Core, World};
+use crate::wire::Credential;
 
 /// A running simulator. Dropping it stops the server and every connection.
 #[derive(Debug)]
@@ -92,6 +93,20 @@ impl State {
         let result = self.look(change);
         self.core.changed.notify_waiters();
         result
+    }
+
+    /// Answers one request as the server would, without a connection: status and body. For fuzzing.
+    #[doc(hidden)]
+    pub async fn request(
+        &self,
+        target: Option<&str>,
+        authorization: Option<&str>,
+        form: bool,
+        body: Vec<u8>,
+    ) -> Option<(u16, String)> {
+        let credential = authorization.and_then(|line| Credential::parse(line, None));
+        let answer = request(Arc::clone(&self.core), target, form, credential, body).await?;
+        Some((answer.status, answer.body))
     }
 
     /// Creates a bus. Returns false when there is one of that name.

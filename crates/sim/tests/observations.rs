@@ -290,7 +290,10 @@ impl Replay {
             text = text.replace(&format!("$BUS{index}_ARN"), &arn(REGION, &index));
             text = text.replace(&format!("$BUS{index}"), &bus_name(&index));
         }
-        text.replace("$ROLE_ARN", ROLE).replace("$ROLE_NAME", "replay").replace("$OWNER", OWNER).replace("$MEMBER", MEMBER)
+        text.replace("$ROLE_ARN", ROLE)
+            .replace("$ROLE_NAME", "replay")
+            .replace("$OWNER", OWNER)
+            .replace("$MEMBER", MEMBER)
     }
 }
 
