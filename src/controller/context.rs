@@ -12,10 +12,11 @@ use tokio::time::Instant;
 use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::permission::Permission;
+use super::retry::Problem;
 use super::settings::Settings;
 use super::worker::Worker;
 use crate::api::{Home, Reason};
-use crate::port::{BusError, EventBuses, Identity, RetryClass};
+use crate::port::{BusError, EventBuses, Identity};
 
 /// The controller's state. The buses' policies and the objects are elsewhere: this can be lost at any time.
 pub struct Context<B> {
@@ -38,27 +39,6 @@ pub struct Context<B> {
     inherited: OnceCell<HashSet<String>>,
     workers: Mutex<HashMap<BusArn, Worker>>,
     identity: RwLock<Option<Identity>>,
-}
-
-/// Why an object can't be worked on at all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The reason.
-    pub reason: Reason,
-    /// What is wrong, and what must be.
-    pub message: String,
-    /// Whether it can be mended outside the object, so that trying again makes sense soon.
-    pub mendable: bool,
-}
-
-impl Problem {
-    fn permanent(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            mendable: false,
-        }
-    }
 }
 
 impl<B: EventBuses> Context<B> {
@@ -216,29 +196,6 @@ impl<B: EventBuses> Context<B> {
                 })
             }
             _ => Ok(()),
-        }
-    }
-}
-
-impl Problem {
-    /// A failed call as what it means for an object.
-    pub fn from_error(error: &BusError) -> Self {
-        let reason = match error.class {
-            RetryClass::ConcurrentModification => Reason::ConcurrentModification,
-            RetryClass::Throttled => Reason::Throttled,
-            RetryClass::Transient => Reason::ServiceUnavailable,
-            RetryClass::UnknownOutcome => Reason::OutcomeUnknown,
-            RetryClass::Denied => Reason::AccessDenied,
-            RetryClass::NoCredentials => Reason::CredentialsUnavailable,
-            RetryClass::NotFound => Reason::EventBusNotFound,
-            RetryClass::TooLong => Reason::PolicyFull,
-            RetryClass::Disabled => Reason::OperationDisabled,
-            RetryClass::Invalid => Reason::StatementRefused,
-        };
-        Self {
-            reason,
-            message: error.to_string(),
-            mendable: true,
         }
     }
 }

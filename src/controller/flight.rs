@@ -9,17 +9,14 @@ use busgrant_policy::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::backoff::jittered;
-use super::context::{Context, Problem};
+use super::context::Context;
 use super::memory::Memory;
+use super::retry::{Attempts, Problem};
 use super::roster::{Role, Roster};
+use super::writes::{Kind, Tally, is_gone, named, summary, writes};
 use crate::api::Reason;
 use crate::port::{BusError, EventBuses, RetryClass};
 
-/// How often a flight goes on after a conflict with another writer, before it lands and is tried again later.
-const CONFLICTS: u32 = 12;
-/// How often it goes on after a call that was throttled, failed or had no answer.
-const FAILURES: u32 = 4;
 /// Reads that look again for what a write was confirmed for, before it is called lost.
 const SECOND_LOOKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 /// A flight that never comes to rest lands after this many rounds.
@@ -42,21 +39,6 @@ pub struct Landing {
     pub tallies: BTreeMap<ObjectId, Tally>,
 }
 
-/// What one flight did for one object.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Tally {
-    /// Statements put.
-    pub put: BTreeSet<Sid>,
-    /// Statements removed.
-    pub removed: BTreeSet<Sid>,
-    /// Calls that met another writer and were made again.
-    pub conflicts: u32,
-    /// Writes that were confirmed and were not there.
-    pub lost: u32,
-    /// Whether it had calls sent at all.
-    pub sent: bool,
-}
-
 /// A flight under way.
 pub struct Flight<'a, B> {
     context: &'a Context<B>,
@@ -69,17 +51,9 @@ pub struct Flight<'a, B> {
     /// Whether something may have changed by us since the last read.
     unread: bool,
     read_at: Instant,
-    conflicts: u32,
-    failures: u32,
+    attempts: Attempts,
     looks: usize,
     singly: bool,
-}
-
-/// What a write does to a statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Put,
-    Remove,
 }
 
 /// What the steps of one round came to.
@@ -104,8 +78,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             written: BTreeSet::new(),
             unread: false,
             read_at: Instant::now(),
-            conflicts: 0,
-            failures: 0,
+            attempts: Attempts::default(),
             looks: 0,
             singly: false,
         }
@@ -123,13 +96,12 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                 Some(document) => document,
                 None => match self.observe().await {
                     Ok(document) => document,
-                    Err(error) => match self.after(&error, None) {
-                        Round::Again(pause) => {
+                    Err(error) => match self.attempts.pause_after(error.class, false) {
+                        Some(pause) => {
                             sleep(pause).await;
                             continue;
                         }
-                        Round::Taken => continue,
-                        Round::Stop(problem) => return self.land(None, Some(problem)),
+                        None => return self.land(None, Some(Problem::from_error(&error))),
                     },
                 },
             };
@@ -299,14 +271,17 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                     }
                     if error.class == RetryClass::ConcurrentModification {
                         self.context.metrics.conflict(self.bus);
-                        named(step)
-                            .iter()
-                            .for_each(|sid| self.tally(sid, |tally| tally.conflicts += 1));
+                        for sid in named(step) {
+                            self.tally(&sid, |tally| tally.conflicts += 1);
+                        }
                     }
                     if self.refused(step, document, ownership, &error) {
                         return Round::Again(Duration::ZERO);
                     }
-                    return self.after(&error, Some(step));
+                    return match self.attempts.pause_after(error.class, true) {
+                        Some(pause) => Round::Again(pause),
+                        None => Round::Stop(Problem::from_error(&error)),
+                    };
                 }
             }
         }
@@ -334,11 +309,12 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         match step {
             Step::PutStatement { sid, .. } => self.tally(sid, |tally| tally.put.extend([sid.clone()])),
             Step::PutDocument { puts, drops, .. } => {
-                puts.iter()
-                    .for_each(|sid| self.tally(sid, |tally| tally.put.extend([sid.clone()])));
-                drops
-                    .iter()
-                    .for_each(|sid| self.tally(sid, |tally| tally.removed.extend([sid.clone()])));
+                for sid in puts {
+                    self.tally(sid, |tally| tally.put.extend([sid.clone()]));
+                }
+                for sid in drops {
+                    self.tally(sid, |tally| tally.removed.extend([sid.clone()]));
+                }
             }
             Step::RemoveStatement { sid } => {
                 self.tally(sid, |tally| tally.removed.extend([sid.clone()]));
@@ -402,24 +378,6 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         true
     }
 
-    /// What follows a failed call: again after a pause, or no more.
-    fn after(&mut self, error: &BusError, step: Option<&Step>) -> Round {
-        let (count, limit, shortest) = match error.class {
-            RetryClass::ConcurrentModification => (&mut self.conflicts, CONFLICTS, Duration::from_millis(20)),
-            // The next read tells whether the bus is gone; a statement that is, is no failure.
-            RetryClass::NotFound if step.is_some() => (&mut self.failures, FAILURES, Duration::from_millis(100)),
-            RetryClass::Throttled | RetryClass::Transient | RetryClass::UnknownOutcome => {
-                (&mut self.failures, FAILURES, Duration::from_millis(100))
-            }
-            _ => return Round::Stop(Problem::from_error(error)),
-        };
-        *count += 1;
-        if *count > limit {
-            return Round::Stop(Problem::from_error(error));
-        }
-        Round::Again(jittered(shortest, *count, Duration::from_millis(500)))
-    }
-
     fn tally(&mut self, sid: &Sid, change: impl FnOnce(&mut Tally)) {
         if let Some(owned) = self.context.settings.owner.read(sid.as_str()) {
             change(self.landing.tallies.entry(owned.object).or_default());
@@ -442,39 +400,5 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         self.landing.read = read;
         self.landing.trouble = trouble;
         self.landing
-    }
-}
-
-/// What a step does to which statements.
-fn writes(step: &Step) -> Vec<(Sid, Kind)> {
-    match step {
-        Step::PutStatement { sid, .. } => vec![(sid.clone(), Kind::Put)],
-        Step::RemoveStatement { sid } => vec![(sid.clone(), Kind::Remove)],
-        Step::PutDocument { puts, drops, .. } => {
-            let puts = puts.iter().map(|sid| (sid.clone(), Kind::Put));
-            puts.chain(drops.iter().map(|sid| (sid.clone(), Kind::Remove)))
-                .collect()
-        }
-    }
-}
-
-/// The Sids that a step names.
-fn named(step: &Step) -> Vec<Sid> {
-    writes(step).into_iter().map(|(sid, _)| sid).collect()
-}
-
-/// A statement that is to go and is not there is gone; whether the bus is, the next read says.
-fn is_gone(step: &Step, error: &BusError) -> bool {
-    error.class == RetryClass::NotFound && matches!(step, Step::RemoveStatement { .. })
-}
-
-fn summary(step: &Step) -> String {
-    match step {
-        Step::PutStatement { sid, .. } => format!("put {sid}"),
-        Step::RemoveStatement { sid } => format!("remove {sid}"),
-        Step::PutDocument { text, puts, .. } => {
-            let puts: Vec<&str> = puts.iter().map(Sid::as_str).collect();
-            format!("document of {} characters with {}", text.len(), puts.join(", "))
-        }
     }
 }

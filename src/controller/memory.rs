@@ -7,9 +7,9 @@ use busgrant_policy::{Document, ObjectId, Sid};
 use tokio::time::Instant;
 
 /// How long a statement of a deleted object is looked out for, since a call that was late may bring it back.
-const TOMBSTONE: Duration = Duration::from_secs(3600);
+const TOMBSTONE: Duration = Duration::from_hours(1);
 /// How long a refused statement is left alone: from the first to the longest.
-const REFUSAL: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
+const REFUSAL: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(10));
 
 /// What is remembered of one bus.
 #[derive(Debug, Default)]

@@ -15,11 +15,14 @@ pub mod metrics;
 pub mod permission;
 pub mod reconcile;
 pub mod report;
+pub mod retry;
 pub mod roster;
 pub mod settings;
+pub mod statements;
 pub mod status;
 pub mod sweep;
 pub mod worker;
+pub mod writes;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -43,7 +46,7 @@ use crate::port::EventBuses;
 /// A dead connection to the API server is noticed after this long at most, in seconds.
 const WATCH_LIMIT: u32 = 30;
 /// An object whose reconciliation panicked is left alone for this long.
-const AFTER_PANIC: Duration = Duration::from_secs(60);
+const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// Runs until `stop` comes, then finishes what is under way.
 pub async fn run<B: EventBuses>(

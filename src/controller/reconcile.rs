@@ -1,14 +1,16 @@
 //! What is done when an object was created, changed or deleted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::runtime::controller::Action;
 use tokio::time::Instant;
 
-use super::context::{Context, Problem};
+use super::context::Context;
 use super::kubernetes::Error;
 use super::ledger::Fingerprint;
 use super::permission::Permission;
+use super::retry::Problem;
 use crate::api::Reason;
 use crate::port::EventBuses;
 
@@ -89,8 +91,8 @@ pub fn after_error<B>(object: &Permission, error: &Error, context: &Context<B>) 
         attempts = entry.attempts;
     });
     Action::requeue(super::backoff::jittered(
-        std::time::Duration::from_millis(200),
+        Duration::from_millis(200),
         attempts.max(1),
-        std::time::Duration::from_secs(60),
+        Duration::from_mins(1),
     ))
 }

@@ -7,20 +7,23 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::backoff::jittered;
-use super::context::{Context, Problem};
-use super::flight::{Landing, Tally};
-use super::judge::{Acceptance, Circumstances, Judged, Outcome, Verdict, count, judge, unworkable};
+use super::context::Context;
+use super::flight::Landing;
+use super::judge::{Acceptance, Circumstances, Outcome, Verdict, count, judge, unworkable};
 use super::ledger::Fingerprint;
 use super::memory::Memory;
 use super::permission::Permission;
+use super::retry::Problem;
 use super::roster::{Member, Role, Roster};
+use super::statements::Judged;
 use super::status::{BusFacts, differs, patience_ends, pinned, status};
+use super::writes::Tally;
 use crate::api::{EventBusPermissionStatus, Reason};
 use crate::port::EventBuses;
 
 /// The pauses between attempts for one object.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(60);
+const LAST_RETRY: Duration = Duration::from_mins(1);
 /// An object that was in sync keeps its status through this many failed reads.
 const FORGIVEN: u32 = 5;
 

@@ -4,8 +4,8 @@ use busgrant_policy::{BusArn, Document, Ownership};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::flight::Tally;
 use super::judge::{Acceptance, Outcome, Verdict};
+use super::writes::Tally;
 use crate::api::{EventBusPermissionStatus, EventBusStatus, PolicyStatus, Reason, WritesStatus};
 
 /// How long what somebody may be mending outside the object is called work, before it is called stalled.
@@ -226,4 +226,141 @@ fn shortened(message: String) -> String {
         return message;
     }
     message.chars().take(LONGEST_MESSAGE - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + second).unwrap()
+    }
+
+    fn after(old: &EventBusPermissionStatus, verdict: Verdict, second: i64) -> EventBusPermissionStatus {
+        let outcome = Outcome {
+            verdict,
+            acceptance: Acceptance::Accepted,
+            statements: vec![],
+            plan: vec![],
+        };
+        status(old, 1, &outcome, None, None, at(second))
+    }
+
+    fn said(status: &EventBusPermissionStatus) -> Vec<String> {
+        status
+            .conditions
+            .iter()
+            .map(|c| format!("{}={} {}", c.type_, c.status, c.reason))
+            .collect()
+    }
+
+    fn denied() -> Verdict {
+        Verdict::Waiting(Reason::AccessDenied, "no".to_owned())
+    }
+
+    #[test]
+    fn what_others_may_mend_is_work_for_two_minutes_and_then_stalled_until_it_is_mended() {
+        let first = after(&EventBusPermissionStatus::default(), denied(), 0);
+        assert_eq!(
+            said(&first)[2..],
+            ["Ready=False AccessDenied", "Reconciling=True AccessDenied"]
+        );
+        assert_eq!(patience_ends(&first, Reason::AccessDenied), Some(at(120)));
+        let before = after(&first, denied(), 119);
+        assert!(!differs(&first, &before));
+        let stalled = after(&before, denied(), 120);
+        assert_eq!(
+            said(&stalled)[2..],
+            ["Ready=False AccessDenied", "Stalled=True AccessDenied"]
+        );
+        assert!(!differs(&stalled, &after(&stalled, denied(), 500)));
+        assert_eq!(said(&after(&stalled, Verdict::InSync, 501))[2..], ["Ready=True InSync"]);
+    }
+
+    #[test]
+    fn another_reason_begins_its_own_two_minutes() {
+        let first = after(&EventBusPermissionStatus::default(), denied(), 0);
+        let other = after(
+            &first,
+            Verdict::Waiting(Reason::EventBusNotFound, "gone".to_owned()),
+            100,
+        );
+        assert_eq!(patience_ends(&other, Reason::EventBusNotFound), Some(at(220)));
+        assert_eq!(patience_ends(&other, Reason::AccessDenied), None);
+    }
+
+    #[test]
+    fn the_same_outcome_later_is_the_same_status() {
+        let first = after(&EventBusPermissionStatus::default(), Verdict::InSync, 0);
+        assert!(!differs(&first, &after(&first, Verdict::InSync, 3600)));
+    }
+
+    #[test]
+    fn numbers_of_the_whole_bus_alone_are_worth_no_write() {
+        let old = after(&EventBusPermissionStatus::default(), Verdict::InSync, 0);
+        let policy = PolicyStatus {
+            characters: Some(7),
+            characters_allowed: Some(10),
+            foreign_statements: Some(1),
+        };
+        let new = EventBusPermissionStatus {
+            policy: Some(policy),
+            ..old.clone()
+        };
+        assert!(!differs(&old, &new));
+    }
+
+    #[test]
+    fn never_reconciling_and_stalled_at_once() {
+        let verdicts = [
+            Verdict::InSync,
+            Verdict::Working(Reason::Throttled, String::new()),
+            denied(),
+            Verdict::Stalled(Reason::InvalidStatement, String::new()),
+            Verdict::Paused(String::new()),
+            Verdict::Gone,
+        ];
+        let mut status = EventBusPermissionStatus::default();
+        for (second, verdict) in (0..).step_by(150).zip(verdicts.iter().cycle().take(30)) {
+            status = after(&status, verdict.clone(), second);
+            let told = said(&status);
+            let extra = told
+                .iter()
+                .filter(|c| c.starts_with("Reconciling=") || c.starts_with("Stalled="))
+                .count();
+            assert!(extra <= 1 && told.len() == 3 + extra, "{told:?}");
+            assert!(status.conditions.iter().all(|c| c.observed_generation == Some(1)));
+        }
+    }
+
+    #[test]
+    fn retries_are_of_the_last_sync_that_wrote_and_in_total() {
+        let tally = |conflicts| Tally {
+            conflicts,
+            sent: true,
+            put: ["s".parse().unwrap()].into(),
+            ..Tally::default()
+        };
+        let outcome = Outcome {
+            verdict: Verdict::InSync,
+            acceptance: Acceptance::Accepted,
+            statements: vec![],
+            plan: vec![],
+        };
+        let mut now = status(
+            &EventBusPermissionStatus::default(),
+            1,
+            &outcome,
+            None,
+            Some(&tally(2)),
+            at(0),
+        );
+        now = status(&now, 1, &outcome, None, Some(&tally(0)), at(10));
+        now = status(&now, 1, &outcome, None, None, at(20));
+        let writes = now.writes.unwrap();
+        assert_eq!(writes.concurrent_modification_retries, Some(0));
+        assert_eq!(writes.concurrent_modification_retries_total, Some(2));
+        assert_eq!(writes.last_concurrent_modification_time, Some(Time(at(0))));
+        assert_eq!(writes.last_write_time, Some(Time(at(10))));
+    }
 }

@@ -19,7 +19,7 @@ use crate::api::Reason;
 use crate::port::EventBuses;
 
 /// A flight that panicked is not tried again at once.
-const AFTER_PANIC: Duration = Duration::from_secs(60);
+const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// The way to a bus's worker.
 #[derive(Debug, Clone)]

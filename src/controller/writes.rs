@@ -1,0 +1,66 @@
+//! The writes of a flight: what each does to which statements, and what was done for each object.
+
+use std::collections::BTreeSet;
+
+use busgrant_policy::{Sid, Step};
+
+use crate::port::{BusError, RetryClass};
+
+/// What one flight did for one object.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// Statements put.
+    pub put: BTreeSet<Sid>,
+    /// Statements removed.
+    pub removed: BTreeSet<Sid>,
+    /// Calls that met another writer and were made again.
+    pub conflicts: u32,
+    /// Writes that were confirmed and were not there.
+    pub lost: u32,
+    /// Whether it had calls sent at all.
+    pub sent: bool,
+}
+
+/// What a write does to a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// It is written, new or over the one that is there.
+    Put,
+    /// It goes.
+    Remove,
+}
+
+/// What a step does to which statements.
+pub fn writes(step: &Step) -> Vec<(Sid, Kind)> {
+    match step {
+        Step::PutStatement { sid, .. } => vec![(sid.clone(), Kind::Put)],
+        Step::RemoveStatement { sid } => vec![(sid.clone(), Kind::Remove)],
+        Step::PutDocument { puts, drops, .. } => {
+            let puts = puts.iter().map(|sid| (sid.clone(), Kind::Put));
+            puts.chain(drops.iter().map(|sid| (sid.clone(), Kind::Remove)))
+                .collect()
+        }
+    }
+}
+
+/// The Sids that a step names.
+pub fn named(step: &Step) -> Vec<Sid> {
+    writes(step).into_iter().map(|(sid, _)| sid).collect()
+}
+
+/// A statement that is to go and is not there is gone; whether the bus is, the next read says.
+pub fn is_gone(step: &Step, error: &BusError) -> bool {
+    error.class == RetryClass::NotFound && matches!(step, Step::RemoveStatement { .. })
+}
+
+/// A step in a few words, for the log.
+pub fn summary(step: &Step) -> String {
+    match step {
+        Step::PutStatement { sid, .. } => format!("put {sid}"),
+        Step::RemoveStatement { sid } => format!("remove {sid}"),
+        Step::PutDocument { text, puts, .. } => {
+            let puts: Vec<&str> = puts.iter().map(Sid::as_str).collect();
+            format!("document of {} characters with {}", text.len(), puts.join(", "))
+        }
+    }
+}
