@@ -1,5 +1,6 @@
 //! `busgrant controller`: flags to settings, clients, the metrics endpoint, and the end on a signal.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use axum::Router;
 use axum::routing::get;
 use busgrant_policy::{AccountId, DocumentWrites, Owner};
 use clap::{Args, ValueEnum};
+use futures::FutureExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, Config};
 use tokio::net::TcpListener;
@@ -18,6 +20,7 @@ use crate::api::naming::default_owner;
 use crate::aws::Aws;
 use crate::controller;
 use crate::controller::kubernetes::bounded;
+use crate::controller::lease::Lease;
 use crate::controller::metrics::Metrics;
 use crate::controller::settings::Settings;
 use crate::port::{EventBuses, RetryClass};
@@ -71,6 +74,10 @@ pub(super) struct Flags {
     #[arg(long, env = "BUSGRANT_LEADER_ELECT", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
     leader_elect: bool,
 
+    /// The namespace of that Lease. By default the one that the controller runs in.
+    #[arg(long, env = "BUSGRANT_LEASE_NAMESPACE")]
+    lease_namespace: Option<String>,
+
     /// Logs as text for people or as JSON.
     #[arg(long, env = "BUSGRANT_LOG_FORMAT", default_value = "text", value_enum)]
     log_format: LogFormat,
@@ -95,10 +102,6 @@ enum LogFormat {
 /// Runs the controller until a signal ends it.
 pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
     start_log(&flags)?;
-    ensure!(
-        !flags.leader_elect,
-        "--leader-elect is not built yet: run one replica, with the strategy Recreate"
-    );
     let aws = Aws::from_environment().await;
     ensure!(
         flags.outcome_wait > aws.call_limit(),
@@ -130,14 +133,39 @@ pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
         concurrency: flags.concurrency,
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), owner = %settings.owner, "busgrant controller starts");
+    let stop = stop_signal()?.shared();
+    if !flags.leader_elect {
+        controller::run(aws, client, settings, metrics, stop).await;
+        return Ok(());
+    }
+    let lease = lease(&client, flags.lease_namespace, &settings.owner);
+    tokio::select! {
+        () = lease.acquire() => {}
+        () = stop.clone() => return Ok(()),
+    }
+    tokio::select! {
+        () = controller::run(aws, client, settings, metrics, stop) => lease.release().await,
+        // Whatever is under way ends with this process: somebody else may lead soon.
+        () = lease.keep() => bail!("no longer leads"),
+    }
+    Ok(())
+}
+
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + Sync + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let stop = async move {
+    Ok(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         tracing::info!("stops: finishing what is under way");
-    };
-    controller::run(aws, client, settings, metrics, stop).await;
-    Ok(())
+    })
+}
+
+fn lease(client: &Client, namespace: Option<String>, owner: &Owner) -> Lease {
+    let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "busgrant".to_owned());
+    let started = jiff::Timestamp::now().as_nanosecond();
+    let identity = format!("{host}_{}_{started}", std::process::id());
+    Lease::new(client.clone(), &namespace, format!("busgrant-{owner}"), identity)
 }
 
 fn start_log(flags: &Flags) -> anyhow::Result<()> {
@@ -244,7 +272,7 @@ mod tests {
     #[test]
     fn durations_need_a_unit() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         for wrong in ["", "60", "s", "1d", "0s", "-1s", "1.5s"] {
             assert!(duration(wrong).is_err(), "{wrong}");

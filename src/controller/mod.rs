@@ -9,6 +9,7 @@ pub mod context;
 pub mod flight;
 pub mod judge;
 pub mod kubernetes;
+pub mod lease;
 pub mod ledger;
 pub mod memory;
 pub mod metrics;

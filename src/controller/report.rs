@@ -99,6 +99,9 @@ impl<B: EventBuses> Context<B> {
                 judge(member, landing, &around)
             };
             if outcome.verdict == Verdict::Gone {
+                if let Some(tally) = landing.tallies.get(&member.id) {
+                    self.tell_writes(&member.object, tally, false);
+                }
                 match self.let_go(&member.object).await {
                     Ok(()) => {
                         memory.removed.remove(member.object.uid());
@@ -192,20 +195,7 @@ impl<B: EventBuses> Context<B> {
         was_in_sync: bool,
     ) {
         if let Some(tally) = tally {
-            let put: Vec<&str> = tally.put.iter().map(busgrant_policy::Sid::as_str).collect();
-            let removed: Vec<&str> = tally.removed.iter().map(busgrant_policy::Sid::as_str).collect();
-            if was_in_sync && !(put.is_empty() && removed.is_empty()) {
-                let note = format!("put back {}", count(put.len() + removed.len(), "statement"));
-                self.tell(object, false, Reason::DriftCorrected, "Sync", &note);
-            }
-            if !put.is_empty() {
-                let note = format!("put {}: {}", count(put.len(), "statement"), put.join(", "));
-                self.tell(object, false, Reason::StatementsPut, "Put", &note);
-            }
-            if !removed.is_empty() {
-                let note = format!("removed {}: {}", count(removed.len(), "statement"), removed.join(", "));
-                self.tell(object, false, Reason::StatementsRemoved, "Remove", &note);
-            }
+            self.tell_writes(object, tally, was_in_sync);
         }
         let (Verdict::Waiting(reason, message) | Verdict::Stalled(reason, message)) = &outcome.verdict else {
             return;
@@ -216,6 +206,23 @@ impl<B: EventBuses> Context<B> {
         }
         for Judged { reason, status } in outcome.statements.iter().filter(|judged| !judged.status.synced) {
             tracing::info!(namespace = object.namespace(), name = object.name(), statement = status.name, %reason, "not served");
+        }
+    }
+
+    fn tell_writes(&self, object: &Permission, tally: &Tally, was_in_sync: bool) {
+        let put: Vec<&str> = tally.put.iter().map(busgrant_policy::Sid::as_str).collect();
+        let removed: Vec<&str> = tally.removed.iter().map(busgrant_policy::Sid::as_str).collect();
+        if was_in_sync && !(put.is_empty() && removed.is_empty()) {
+            let note = format!("put back {}", count(put.len() + removed.len(), "statement"));
+            self.tell(object, false, Reason::DriftCorrected, "Sync", &note);
+        }
+        if !put.is_empty() {
+            let note = format!("put {}: {}", count(put.len(), "statement"), put.join(", "));
+            self.tell(object, false, Reason::StatementsPut, "Put", &note);
+        }
+        if !removed.is_empty() {
+            let note = format!("removed {}: {}", count(removed.len(), "statement"), removed.join(", "));
+            self.tell(object, false, Reason::StatementsRemoved, "Remove", &note);
         }
     }
 

@@ -170,12 +170,19 @@ impl BusArn {
         &self.name
     }
 
-    /// The resource that stands for every rule on this bus.
+    /// The resource that stands for every rule on this bus. Rules on the default bus are named without a bus (Service
+    /// Authorization Reference, `EventBridge`: rule-on-default-event-bus and rule-on-custom-event-bus).
     pub fn rules(&self) -> String {
-        format!(
-            "arn:{}:events:{}:{}:rule/{}/*",
-            self.partition, self.region, self.account, self.name
-        )
+        let Self {
+            partition,
+            region,
+            account,
+            name,
+        } = self;
+        match name.as_str() {
+            "default" => format!("arn:{partition}:events:{region}:{account}:rule/*"),
+            _ => format!("arn:{partition}:events:{region}:{account}:rule/{name}/*"),
+        }
     }
 
     /// The ARN of an account's root in this bus's partition, as the service writes an account into a policy.
