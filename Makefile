@@ -31,7 +31,7 @@ generate: tools ## Write crds/ from the types in src/api
 	mv $(CRDS).new $(CRDS)
 
 deny: ## Licences, sources and duplicates of what we depend on; needs cargo-deny
-	$(CARGO) deny --offline check bans licenses sources
+	$(CARGO) deny check bans licenses sources
 
 clean: ## Remove what was built here; the control plane stays, in ~/.cache/busgrant
 	$(CARGO) clean
