@@ -25,6 +25,9 @@ use crate::controller::metrics::Metrics;
 use crate::controller::settings::Settings;
 use crate::port::{EventBuses, RetryClass};
 
+/// The longest that a connection to the API server may be silent: a watch is ended by it after 30 s.
+const SILENCE: Duration = Duration::from_secs(45);
+
 /// What the controller is told when it starts.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
@@ -66,8 +69,8 @@ pub(super) struct Flags {
     #[arg(long, env = "BUSGRANT_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
-    /// Where /metrics, /healthz and /readyz are served; port 0 takes a free one. Empty serves none.
-    #[arg(long, env = "BUSGRANT_METRICS_ADDR", default_value = "0.0.0.0:8080")]
+    /// Where /metrics, /healthz and /readyz are served, such as 0.0.0.0:8080; port 0 takes a free one. By default nowhere.
+    #[arg(long, env = "BUSGRANT_METRICS_ADDR", default_value = "", hide_default_value = true)]
     metrics_addr: String,
 
     /// Act only while holding the Lease of this owner, so that several replicas may run.
@@ -202,12 +205,15 @@ async fn check_account(aws: &Aws, wanted: Option<&AccountId>) -> anyhow::Result<
     }
 }
 
-/// kube repeats every failed request 15 times by default, writes too, and waits for answers without a limit: both are ours.
+/// kube repeats every failed request 15 times by default, writes too, and waits for answers without a limit. Here every call
+/// is one attempt, and a silent connection is given up some time after the API server should have ended a watch.
 async fn kubernetes_client() -> anyhow::Result<Client> {
     let mut config = Config::infer()
         .await
         .context("no Kubernetes: set KUBECONFIG, or run in a Pod")?;
     config.default_retry = false;
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
     Client::try_from(config).context("the Kubernetes configuration can't be used")
 }
 
