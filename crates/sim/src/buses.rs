@@ -14,7 +14,7 @@ use crate::journal::Writer;
 use crate::policy::{Policy, compact, renamed, sid_of};
 use crate::state::{Bus, BusName, Core, World};
 
-pub(crate) fn create(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> {
+pub(crate) fn create(core: &Core, call: &Underway) -> Result<String, Refusal> {
     let input = Fields(&call.input);
     let (name, source, description) = (input.text("Name")?, input.text("EventSourceName")?, input.text("Description")?);
     input.list("Tags")?;
@@ -44,7 +44,7 @@ pub(crate) fn create(core: &Core, call: &Underway<'_>) -> Result<String, Refusal
 }
 
 /// Deleting a bus that is not there succeeds (aws-observations #224). No policy governs it (#156).
-pub(crate) fn delete(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> {
+pub(crate) fn delete(core: &Core, call: &Underway) -> Result<String, Refusal> {
     let name = Fields(&call.input).text("Name")?;
     let mut violations = Violations::default();
     violations.required("name", name);
@@ -63,7 +63,7 @@ pub(crate) fn delete(core: &Core, call: &Underway<'_>) -> Result<String, Refusal
     Ok(String::new())
 }
 
-pub(crate) fn describe(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> {
+pub(crate) fn describe(core: &Core, call: &Underway) -> Result<String, Refusal> {
     let name = Fields(&call.input).text("Name")?;
     let mut violations = Violations::default();
     violations.length("name", name, 1600);
@@ -94,7 +94,7 @@ pub(crate) fn describe(core: &Core, call: &Underway<'_>) -> Result<String, Refus
 }
 
 /// A page of buses in the order of their names, with their policies: one call reads 100 buses (aws-observations #16).
-pub(crate) fn list(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> {
+pub(crate) fn list(core: &Core, call: &Underway) -> Result<String, Refusal> {
     let input = Fields(&call.input);
     let (prefix, token, limit) = (input.text("NamePrefix")?, input.text("NextToken")?, input.number("Limit")?);
     let mut violations = Violations::default();

@@ -27,17 +27,17 @@ pub(crate) struct Call {
 
 /// A call whose caller is known and whose faults are drawn.
 #[derive(Debug)]
-pub(crate) struct Underway<'a> {
+pub(crate) struct Underway {
     pub(crate) seq: u64,
     pub(crate) operation: Operation,
     pub(crate) caller: Caller,
     pub(crate) region: String,
     pub(crate) input: Map<String, Value>,
-    pub(crate) body: &'a str,
+    pub(crate) body: String,
     pub(crate) effects: Effects,
 }
 
-impl Underway<'_> {
+impl Underway {
     /// The bus of that name in the caller's own account and Region.
     pub(crate) fn own_bus(&self, name: Option<&str>) -> BusName {
         BusName::new(&self.caller.account, &self.region, name.unwrap_or("default"))
@@ -57,21 +57,30 @@ impl Underway<'_> {
     }
 }
 
+/// A call that has arrived: journalled, and if its caller and input are sound, under way.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) seq: u64,
+    protocol: Protocol,
+    request_id: String,
+    underway: Result<Underway, Refusal>,
+}
+
 /// Carries a call out. `None` when its connection is to be dropped.
-pub(crate) async fn carry_out(core: &Core, call: &Call) -> (u64, Option<Answer>) {
-    let (underway, request_id) = begin(core, call);
+pub(crate) async fn carry_out(core: &Core, begun: Begun) -> Option<Answer> {
+    let Begun { seq, protocol, request_id, underway } = begun;
     let underway = match underway {
         Ok(underway) => underway,
-        Err((seq, refusal)) => return (seq, Some(finish(core, seq, call.protocol, request_id, Err(refusal)))),
+        Err(refusal) => return Some(finish(core, seq, protocol, request_id, Err(refusal))),
     };
-    let (seq, effects) = (underway.seq, &underway.effects);
+    let effects = &underway.effects;
     let latency = effects.kinds().map(|kind| if let FaultKind::Latency { millis } = kind { *millis } else { 0 }).sum();
     if latency > 0 {
         core.clock.sleep_until(core.clock.now().saturating_add_unsigned(latency)).await;
     }
     core.hold(seq, effects.hold(false)).await;
     if effects.has(&FaultKind::DropBeforeApply) {
-        return (seq, dropped(core, seq));
+        return dropped(core, seq);
     }
     let result = match effects.kinds().find_map(|kind| refusal_of(kind, &underway)) {
         Some(refusal) => Err(refusal),
@@ -79,12 +88,12 @@ pub(crate) async fn carry_out(core: &Core, call: &Call) -> (u64, Option<Answer>)
     };
     core.hold(seq, effects.hold(true)).await;
     if effects.has(&FaultKind::DropAfterApply) {
-        return (seq, dropped(core, seq));
+        return dropped(core, seq);
     }
-    (seq, Some(finish(core, seq, call.protocol, request_id, result)))
+    Some(finish(core, seq, protocol, request_id, result))
 }
 
-async fn execute(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> {
+async fn execute(core: &Core, call: &Underway) -> Result<String, Refusal> {
     match call.operation {
         Operation::CreateEventBus => buses::create(core, call),
         Operation::DeleteEventBus => buses::delete(core, call),
@@ -99,7 +108,7 @@ async fn execute(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> {
 }
 
 /// Journals a call's arrival, finds its caller and draws its faults.
-fn begin<'a>(core: &Core, call: &'a Call) -> (Result<Underway<'a>, (u64, Refusal)>, String) {
+pub(crate) fn begin(core: &Core, call: Call) -> Begun {
     let parsed: Result<Map<String, Value>, Refusal> = match call.protocol {
         Protocol::Query => Ok(Map::new()),
         Protocol::Json if call.body.is_empty() => Ok(Map::new()),
@@ -111,40 +120,45 @@ fn begin<'a>(core: &Core, call: &'a Call) -> (Result<Underway<'a>, (u64, Refusal
         None => Err(unsigned(call.protocol)),
         Some(credential) => credential.caller(&world.iam, now, call.protocol),
     };
-    let region = call.credential.as_ref().map_or("", |credential| &credential.region);
+    let region = call.credential.as_ref().map_or_else(String::new, |credential| credential.region.clone());
     let account = caller.as_ref().map_or("", |caller| &caller.account);
     let empty = Map::new();
-    let target = target(call, parsed.as_ref().unwrap_or(&empty), account, region);
+    let target = target(call.operation, parsed.as_ref().unwrap_or(&empty), account, &region);
     let effects = if caller.is_ok() { world.faults.strike(&target) } else { Effects::default() };
     let entry = JournalEntry {
         at_millis: now,
         account: account.to_owned(),
         caller: caller.as_ref().map_or_else(|_| String::new(), |caller| caller.arn.clone()),
-        region: region.to_owned(),
+        region: region.clone(),
         operation: call.operation,
         bus: target.buses.first().map(|name| (*name).to_owned()),
         faults: effects.0.iter().map(|(id, _)| *id).collect(),
         ..JournalEntry::default()
     };
     let seq = world.journal.arrived(entry, &call.body);
-    let (operation, region) = (call.operation, region.to_owned());
-    let underway = caller
-        .and_then(|caller| Ok((caller, parsed?)))
-        .map(|(caller, input)| Underway { seq, operation, caller, region, input, body: &call.body, effects })
-        .map_err(|refusal| (seq, refusal));
+    let Call { operation, protocol, body, .. } = call;
+    let underway = caller.and_then(|caller| Ok((caller, parsed?))).map(|(caller, input)| Underway {
+        seq,
+        operation,
+        caller,
+        region,
+        input,
+        body,
+        effects,
+    });
     drop(world);
     core.changed.notify_waiters();
-    (underway, request_id)
+    Begun { seq, protocol, request_id, underway }
 }
 
 /// What of a call the filters of faults look at.
-fn target<'a>(call: &Call, input: &'a Map<String, Value>, account: &'a str, region: &'a str) -> Target<'a> {
+fn target<'a>(operation: Operation, input: &'a Map<String, Value>, account: &'a str, region: &'a str) -> Target<'a> {
     let field = |name: &str| input.get(name).and_then(Value::as_str);
     let bus = |name: Option<&'a str>| name.map_or("default", bare_bus_name);
     let document = field("Policy").and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
     let statements = document.get("Statement").and_then(Value::as_array).into_iter().flatten();
     let sids = field("StatementId").into_iter().chain(statements.filter_map(sid_of)).map(ToOwned::to_owned).collect();
-    let buses = match call.operation {
+    let buses = match operation {
         Operation::ListEventBuses | Operation::GetCallerIdentity | Operation::AssumeRole => Vec::new(),
         Operation::CreateEventBus | Operation::DeleteEventBus | Operation::DescribeEventBus => vec![bus(field("Name"))],
         Operation::PutEvents => {
@@ -153,11 +167,11 @@ fn target<'a>(call: &Call, input: &'a Map<String, Value>, account: &'a str, regi
         }
         _ => vec![bus(field("EventBusName"))],
     };
-    Target { operation: call.operation, account, region, buses, sids }
+    Target { operation, account, region, buses, sids }
 }
 
 /// The error that a fault stands for, if it stands for one.
-fn refusal_of(kind: &FaultKind, call: &Underway<'_>) -> Option<Refusal> {
+fn refusal_of(kind: &FaultKind, call: &Underway) -> Option<Refusal> {
     // Texts: the service model for its own errors, "Common errors" of the EventBridge API reference for the others.
     let (status, code, message) = match kind {
         FaultKind::Throttling => (400, "ThrottlingException", "Rate exceeded"),

@@ -10,7 +10,7 @@ use crate::operation::Operation;
 use crate::state::{BusName, Core};
 
 /// Events are checked and dropped: nothing is delivered.
-pub(crate) fn put_events(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> {
+pub(crate) fn put_events(core: &Core, call: &Underway) -> Result<String, Refusal> {
     let entries = Fields(&call.input).list("Entries")?.unwrap_or_default();
     let mut violations = Violations::default();
     violations.count("entries", entries, 10);
@@ -48,7 +48,7 @@ pub(crate) fn put_events(core: &Core, call: &Underway<'_>) -> Result<String, Ref
     Ok(json!({"FailedEntryCount": failed, "Entries": results}).to_string())
 }
 
-fn bus_of(call: &Underway<'_>, name: Option<&str>) -> Result<BusName, Refusal> {
+fn bus_of(call: &Underway, name: Option<&str>) -> Result<BusName, Refusal> {
     let mut violations = Violations::default();
     violations.length("eventBusName", name, 1600);
     violations.pattern("eventBusName", name, &BUS_NAME_OR_ARN);
@@ -82,7 +82,7 @@ fn entry_problem(
 
 /// `PutRule` and `DeleteRule`: a name on a bus and the account that made it, so that a bus with rules can't be deleted and
 /// `events:creatorAccount` can be seen to work (notes in aws-observations, section creator).
-pub(crate) fn change_rule(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> {
+pub(crate) fn change_rule(core: &Core, call: &Underway) -> Result<String, Refusal> {
     let input = Fields(&call.input);
     let (rule, bus) = (input.text("Name")?, input.text("EventBusName")?);
     let mut violations = Violations::default();

@@ -50,7 +50,7 @@ pub struct JournalEntry {
     pub error: Option<String>,
     /// The answer's error message.
     pub message: Option<String>,
-    /// The client had gone before the answer was ready.
+    /// The client went away before the answer was ready.
     pub client_gone: bool,
 }
 

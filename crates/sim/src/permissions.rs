@@ -38,7 +38,7 @@ enum Next {
 }
 
 /// Reads, computes, and, after the gap if there is one, writes. Without a gap the two are one step, and nothing is lost.
-pub(crate) async fn write(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> {
+pub(crate) async fn write(core: &Core, call: &Underway) -> Result<String, Refusal> {
     let (name, edit) = match call.operation {
         Operation::PutPermission => put(Fields(&call.input))?,
         _ => remove(Fields(&call.input))?,
@@ -210,13 +210,7 @@ fn within_quota(world: &World, stored: &str, submitted: &str) -> Result<(), Refu
     Ok(())
 }
 
-fn commit(
-    world: &mut World,
-    call: &Underway<'_>,
-    name: &BusName,
-    planned: Planned,
-    now: i64,
-) -> Result<String, Refusal> {
+fn commit(world: &mut World, call: &Underway, name: &BusName, planned: Planned, now: i64) -> Result<String, Refusal> {
     let semantics = world.settings.semantics;
     let bus = world.bus(name, now)?;
     let overtaken = semantics == Semantics::ConflictDetection && bus.revision != planned.revision;

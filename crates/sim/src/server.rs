@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::control;
-use crate::dispatch::{Call, carry_out};
+use crate::dispatch::{Call, begin, carry_out};
 use crate::state::Core;
 use crate::wire::{Answer, Credential, operation};
 
@@ -109,13 +109,21 @@ pub(crate) async fn request(
             return Some(Answer::new(protocol, id, Err(refusal)));
         }
     };
-    let (sender, receiver) = oneshot::channel();
+    let begun = begin(&core, Call { operation, protocol, credential, body });
+    let (mut sender, receiver) = oneshot::channel();
     tokio::spawn(async move {
-        let (seq, answer) = carry_out(&core, &Call { operation, protocol, credential, body }).await;
-        if sender.send(answer).is_err() {
-            core.lock().0.journal.update(seq, |entry| entry.client_gone = true);
-            core.changed.notify_waiters();
-        }
+        let seq = begun.seq;
+        let mut work = std::pin::pin!(carry_out(&core, begun));
+        let answer = tokio::select! {
+            biased;
+            answer = &mut work => answer,
+            () = sender.closed() => {
+                core.lock().0.journal.update(seq, |entry| entry.client_gone = true);
+                core.changed.notify_waiters();
+                work.await
+            }
+        };
+        drop(sender.send(answer)); // to nobody, perhaps
     });
     receiver.await.ok().flatten()
 }

@@ -9,7 +9,7 @@ use crate::wire::{escape_xml, form_field};
 /// Sessions that are kept: expired ones must be told from unknown ones, yet memory is bounded.
 const MOST_SESSIONS: usize = 10_000;
 
-pub(crate) fn get_caller_identity(core: &Core, call: &Underway<'_>) -> String {
+pub(crate) fn get_caller_identity(core: &Core, call: &Underway) -> String {
     let Caller { arn, user_id, account, .. } = &call.caller;
     let id = core.lock().0.random.uuid();
     envelope(
@@ -21,8 +21,8 @@ pub(crate) fn get_caller_identity(core: &Core, call: &Underway<'_>) -> String {
 
 /// A role can be assumed when it was declared and trusts the caller's account, with the external id if it asks for
 /// one. Otherwise the answer is the captured one (aws-observations #99, first samples).
-pub(crate) fn assume_role(core: &Core, call: &Underway<'_>) -> Result<String, Refusal> {
-    let field = |name: &str| form_field(call.body, name);
+pub(crate) fn assume_role(core: &Core, call: &Underway) -> Result<String, Refusal> {
+    let field = |name: &str| form_field(&call.body, name);
     let (role, session_name) = (field("RoleArn"), field("RoleSessionName"));
     let mut problems = Vec::new();
     for (name, value) in [("roleArn", &role), ("roleSessionName", &session_name)] {

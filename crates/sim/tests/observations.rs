@@ -30,7 +30,7 @@ struct Replay {
     /// Unique ids of the incarnations of the role, by token.
     role_ids: HashMap<String, String>,
     role: Keys,
-    /// The last LastModifiedTime seen of each bus, and which one it was.
+    /// The last `LastModifiedTime` seen of each bus, and which one it was.
     modified: HashMap<String, (i64, f64)>,
     replayed: usize,
     failures: Vec<String>,
@@ -140,7 +140,7 @@ impl Replay {
         let seconds = |sample: &Value| sample[0].as_f64().unwrap();
         let (old, new) = (seconds(&samples[samples.len() - 2]), seconds(&samples[samples.len() - 1]));
         let mut settings = self.sim.settings();
-        settings.effect_delay_millis = millis((old + new) / 2.0);
+        settings.effect_delay_millis = millis(f64::midpoint(old, new));
         self.sim.set(settings.clone());
         let mut passed = 0.0;
         let mut problem = None;
@@ -302,7 +302,7 @@ fn quota(vector: &Value, came: usize) -> Option<String> {
     (*wanted != json!(came)).then(|| format!("{wanted} expected, {came} came"))
 }
 
-/// Each entry's outcome in a PutEvents answer.
+/// Each entry's outcome in a `PutEvents` answer.
 fn entries(output: &Value) -> Value {
     let of = |entry: &Value| match entry.get("ErrorCode") {
         Some(code) => code.clone(),

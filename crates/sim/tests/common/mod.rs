@@ -53,11 +53,9 @@ pub(crate) async fn raw(address: SocketAddr, request: &[u8]) -> Option<Answer> {
 }
 
 pub(crate) async fn http(sim: &Sim, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Option<Answer> {
-    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: sim\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: sim\r\nconnection: close\r\n{headers}");
+    let request = format!("{request}content-length: {}\r\n\r\n{body}", body.len());
     raw(sim.address(), request.as_bytes()).await
 }
 
@@ -93,6 +91,16 @@ pub(crate) async fn try_call(sim: &Sim, keys: &Keys, region: &str, operation: &s
     http(sim, "POST", "/", &headers, &input.to_string()).await
 }
 
+/// Sends an EventBridge call by the owner's account and does not wait for the answer: dropping the stream gives it up.
+pub(crate) async fn send(sim: &Sim, operation: &str, input: &Value) -> TcpStream {
+    let (body, authorization) = (input.to_string(), Keys::account(OWNER).authorization(REGION));
+    let head = format!("POST / HTTP/1.1\r\nhost: sim\r\nx-amz-target: AWSEvents.{operation}\r\n");
+    let head = format!("{head}authorization: {authorization}\r\ncontent-length: {}\r\n\r\n", body.len());
+    let mut stream = TcpStream::connect(sim.address()).await.unwrap();
+    stream.write_all((head + &body).as_bytes()).await.unwrap();
+    stream
+}
+
 /// One EventBridge call by the owner's account, which must be answered.
 pub(crate) async fn call(sim: &Sim, operation: &str, input: &Value) -> Answer {
     match try_call(sim, &Keys::account(OWNER), REGION, operation, input).await {
@@ -118,7 +126,7 @@ pub(crate) fn element(xml: &str, name: &str) -> String {
     xml.split(&open).nth(1).and_then(|rest| rest.split(&close).next()).unwrap_or_default().to_owned()
 }
 
-/// The credentials in an AssumeRole answer.
+/// The credentials in an `AssumeRole` answer.
 pub(crate) fn session(answer: &Answer) -> Keys {
     Keys { id: element(&answer.body, "AccessKeyId"), token: element(&answer.body, "SessionToken") }
 }
