@@ -392,7 +392,13 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                 .iter()
                 .any(|member| matches!(member.role, Role::Watched(_)))
             {
-                self.landing.watched = self.plan_with(document, &self.limits(), true).0;
+                // What would be done, not what may be done just now.
+                let document_writes = self.context.settings.document_writes;
+                let limits = Limits {
+                    document_writes,
+                    ..self.limits()
+                };
+                self.landing.watched = self.plan_with(document, &limits, true).0;
             }
             self.memory.last_read = Some((document.clone(), self.read_at));
             self.landing.read_at = Some(self.read_at);

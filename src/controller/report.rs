@@ -34,6 +34,8 @@ struct Seen<'a> {
     tally: Option<&'a Tally>,
     /// Whether the policy was read, or may have been changed by us: otherwise nothing new is known of it.
     changed: bool,
+    /// Whether all that is waited for is what a predecessor may have sent.
+    inherited: bool,
     /// When what is remembered of the bus next allows more, where that is all that is waited for.
     settles: Option<Instant>,
 }
@@ -116,6 +118,7 @@ impl<B: EventBuses> Context<B> {
                 facts: Some(&facts),
                 tally: landing.tallies.get(&member.id),
                 changed: landing.read.is_some() || landing.tallies.values().any(|tally| tally.sent),
+                inherited: memory.unknown_inherited && memory.is_outcome_open(landing.read_at.unwrap_or(now)),
                 settles: settles.filter(|_| landing.trouble.is_none()),
             };
             let at = self.tell_outcome(&member.object, &outcome, &seen).await;
@@ -139,7 +142,11 @@ impl<B: EventBuses> Context<B> {
             _ => 0,
         };
         let old = self.ledger.status_of(object);
-        let passing = matches!(outcome.verdict, Verdict::Working(..)) && !seen.changed && is_ready(&old, object);
+        let forgiven = matches!(outcome.verdict, Verdict::Working(..)) && !seen.changed && attempts <= FORGIVEN;
+        // What a predecessor said of this generation holds until its calls can no longer change it.
+        let waits = matches!(outcome.verdict, Verdict::Working(Reason::OutcomeUnknown, _)) && seen.inherited;
+        let told = old.observed_generation == Some(object.generation()) && !object.is_deleting();
+        let passing = (forgiven && is_ready(&old, object)) || (waits && told);
         let new = status(
             &old,
             object.generation(),
@@ -151,7 +158,7 @@ impl<B: EventBuses> Context<B> {
         let mut written = true;
         if old.observed_generation.is_some_and(|seen| seen > object.generation()) {
             tracing::debug!(object = object.name(), "a newer generation was reported already");
-        } else if differs(&old, &new) && !(passing && attempts <= FORGIVEN) {
+        } else if differs(&old, &new) && !passing {
             match self.write_status(object, &new).await {
                 Ok(()) => self.tell_changes(object, &old, outcome, seen.tally, entry.in_sync && unchanged),
                 Err(error) if error.is_outdated() => {}
