@@ -146,7 +146,8 @@ impl<B: EventBuses> Context<B> {
         // What a predecessor said of this generation holds until its calls can no longer change it.
         let waits = matches!(outcome.verdict, Verdict::Working(Reason::OutcomeUnknown, _)) && seen.inherited;
         let told = old.observed_generation == Some(object.generation()) && !object.is_deleting();
-        let passing = (forgiven && is_ready(&old, object)) || (waits && told);
+        let ready = is_ready(&old, object);
+        let passing = (forgiven && ready) || (waits && told && !ready);
         let new = status(
             &old,
             object.generation(),
