@@ -53,9 +53,9 @@ pub(crate) async fn raw(address: SocketAddr, request: &[u8]) -> Option<Answer> {
 }
 
 pub(crate) async fn http(sim: &Sim, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Option<Answer> {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: sim\r\nconnection: close\r\n{headers}");
-    let request = format!("{request}content-length: {}\r\n\r\n{body}", body.len());
+    let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: sim\r\nconnection: close\r\n");
+    let request = format!("{request}{}content-length: {}\r\n\r\n{body}", headers.concat(), body.len());
     raw(sim.address(), request.as_bytes()).await
 }
 
