@@ -8,10 +8,13 @@ use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
+use futures::StreamExt;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
+/// An object with this annotation is shown to the operator with a field that its version does not know.
+pub(super) const UNREADABLE: &str = "test.busgrant.dev/unreadable";
 /// The longest body that is taken. An object has 1.5 MB at most.
 const MOST_BYTES: usize = 4 << 20;
 
@@ -25,7 +28,8 @@ pub(super) struct Passed {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) sent: Value,
-    pub(super) status: u16,
+    /// The answer's status, once there is one.
+    pub(super) status: Option<u16>,
     pub(super) answer: Value,
 }
 
@@ -34,9 +38,9 @@ impl Passed {
         self.path.ends_with(&format!("/{name}/status"))
     }
 
-    /// Whether it wrote the status of an object.
+    /// Whether it wrote the status of an object, as far as is known.
     pub(super) fn wrote_status(&self) -> bool {
-        self.method == Method::PATCH && self.path.ends_with("/status") && self.status == 200
+        self.method == Method::PATCH && self.path.ends_with("/status") && self.status.is_none_or(|status| status == 200)
     }
 }
 
@@ -83,7 +87,23 @@ impl Drop for Front {
 async fn pass(State(forward): State<Arc<Forward>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let sent = to_bytes(body, MOST_BYTES).await.unwrap();
-    let (mark, at_millis) = (forward.sim.mark(), forward.sim.now_millis());
+    let json = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or(Value::Null);
+    let changes = head.method != Method::GET;
+    let mut number = 0;
+    if changes {
+        // Before it is sent: whoever sees what it did finds it here.
+        let mut passed = forward.passed.lock().unwrap();
+        number = passed.len();
+        passed.push(Passed {
+            mark: forward.sim.mark(),
+            at_millis: forward.sim.now_millis(),
+            method: head.method.clone(),
+            path: head.uri.path().to_owned(),
+            sent: json(&sent),
+            status: None,
+            answer: Value::Null,
+        });
+    }
     let mut onward = axum::http::Request::builder()
         .method(head.method.clone())
         .uri(head.uri.path_and_query().unwrap().as_str());
@@ -98,19 +118,13 @@ async fn pass(State(forward): State<Arc<Forward>>, request: Request) -> Response
     };
     let (answer_head, answer_body) = answer.into_parts();
     let mut answer_body = Body::new(answer_body);
-    if head.method != Method::GET {
+    if changes {
         let bytes = to_bytes(answer_body, MOST_BYTES).await.unwrap();
-        let json = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or(Value::Null);
-        forward.passed.lock().unwrap().push(Passed {
-            mark,
-            at_millis,
-            method: head.method,
-            path: head.uri.path().to_owned(),
-            sent: json(&sent),
-            status: answer_head.status.as_u16(),
-            answer: json(&bytes),
-        });
+        let passed = &mut forward.passed.lock().unwrap()[number];
+        (passed.status, passed.answer) = (Some(answer_head.status.as_u16()), json(&bytes));
         answer_body = Body::from(bytes);
+    } else if head.uri.path().ends_with("/eventbuspermissions") {
+        answer_body = with_unknown_fields(answer_body);
     }
     let mut response = Response::new(answer_body);
     *response.status_mut() = answer_head.status;
@@ -118,4 +132,35 @@ async fn pass(State(forward): State<Arc<Forward>>, request: Request) -> Response
         response.headers_mut().insert(CONTENT_TYPE, kind.clone());
     }
     response
+}
+
+/// Lists and watches come in lines of JSON.
+fn with_unknown_fields(body: Body) -> Body {
+    let mut rest = Vec::new();
+    Body::from_stream(body.into_data_stream().map(move |chunk| {
+        rest.extend_from_slice(&chunk?);
+        let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let lines: Vec<u8> = rest.drain(..whole).collect();
+        let lines = lines.split_inclusive(|byte| *byte == b'\n').map(with_unknown_field);
+        Ok::<_, axum::Error>(lines.collect::<Vec<_>>().concat())
+    }))
+}
+
+fn with_unknown_field(line: &[u8]) -> Vec<u8> {
+    if !String::from_utf8_lossy(line).contains(UNREADABLE) {
+        return line.to_vec();
+    }
+    let mut json: Value = serde_json::from_slice(line).unwrap();
+    let distort = |object: &mut Value| {
+        if object["metadata"]["annotations"].get(UNREADABLE).is_some() {
+            object["spec"]["statements"][0]["onlyOnSundays"] = json!(true);
+        }
+    };
+    match json.get_mut("items").and_then(Value::as_array_mut) {
+        Some(items) => items.iter_mut().for_each(distort),
+        None => json.get_mut("object").into_iter().for_each(distort),
+    }
+    let mut line = json.to_string().into_bytes();
+    line.push(b'\n');
+    line
 }

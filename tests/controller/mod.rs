@@ -10,4 +10,13 @@ mod oracle;
 mod promises;
 mod scene;
 
+mod bad_input;
+mod calls;
+mod deletion;
+mod drift;
+mod faults;
+mod kstatus;
+mod observe;
+mod statements;
 mod story;
+mod truth;

@@ -112,7 +112,11 @@ fn document(statement: &Value, bus: &str) -> Value {
     json!({"Effect": "Allow", "Principal": principal, "Action": action, "Resource": resource, "Condition": condition})
 }
 
+/// The ARNs of rules on the bus named default don't name it.
 fn rules(bus: &str) -> String {
+    if let Some(account) = bus.strip_suffix(":event-bus/default") {
+        return format!("{account}:rule/*");
+    }
     format!("{}/*", bus.replace(":event-bus/", ":rule/"))
 }
 

@@ -1,6 +1,6 @@
 //! One test's stage: a namespace, a bus, an operator, and what a team does with kubectl.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,10 @@ pub(super) struct Scene {
     pub(super) front: Front,
     /// Every spec that was ever given to an object, by UID and generation.
     pub(super) given: RefCell<HashMap<(String, i64), Value>>,
+    /// Whether somebody else wrote a status.
+    pub(super) tampered: Cell<bool>,
+    /// Whether the service itself loses what was written beside a write of ours, as no client can prevent.
+    pub(super) overwritten: Cell<bool>,
     pub(super) logs: Vec<PathBuf>,
     environment: Environment,
     directory: PathBuf,
@@ -85,6 +89,8 @@ impl Scene {
             client,
             front,
             given: RefCell::default(),
+            tampered: Cell::default(),
+            overwritten: Cell::default(),
             logs: Vec::new(),
             directory,
             operator: None,
