@@ -1,11 +1,11 @@
 //! What a change costs, and that no change costs nothing.
 
-use busgrant_sim::{Fault, FaultKind, Operation};
+use busgrant_sim::{Fault, FaultKind, JournalFilter, Operation};
 use futures::future::join_all;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::scene::{Scene, account, spec};
+use super::scene::{ACCOUNT, REGION, Scene, account, spec};
 
 fn by_document(name: &str, source: &str) -> Value {
     json!({"name": name, "principals": {"accountIDs": ["111122223333"]}, "sources": [source]})
@@ -163,4 +163,30 @@ async fn twenty_changes_at_once_are_few_flights() {
     join_all(names.iter().map(|name| scene.ready(name))).await;
     assert_eq!(scene.writes(mark).len(), 40);
     assert!(reads(mark) <= 6, "{} reads for 20 edits", reads(mark));
+}
+
+#[tokio::test]
+async fn an_idle_operator_lists_the_buses_and_nothing_else() {
+    let scene = Scene::running("idle").await;
+    for number in 0..8 {
+        let bus = format!("bus{}", number % 4);
+        scene.sim.create_bus(ACCOUNT, REGION, &bus);
+        let grant = json!({"eventBus": {"name": bus}, "statements": [account("a", "111122223333"), by_document("b", "com.acme")]});
+        scene.granted(&format!("a{number}"), &grant).await;
+    }
+    let lists = |since| {
+        let calls = scene.sim.journal_of(&JournalFilter::since(since));
+        calls
+            .iter()
+            .filter(|call| call.operation == Operation::ListEventBuses)
+            .count()
+    };
+    // The first look after a change may still look closer.
+    let mark = scene.mark();
+    scene.sim.wait_until(|_| lists(mark) >= 2).await;
+    let (mark, passed) = (scene.mark(), scene.front.passed().len());
+    scene.sim.wait_until(|_| lists(mark) >= 4).await;
+    let calls = scene.sim.journal_of(&JournalFilter::since(mark));
+    assert_eq!(calls.len(), lists(mark), "{calls:?}");
+    assert_eq!(scene.front.passed().len(), passed, "it wrote to Kubernetes");
 }

@@ -126,6 +126,20 @@ async fn a_namespace_goes_with_its_objects() {
 }
 
 #[tokio::test]
+async fn with_the_definition_goes_no_grant() {
+    let scene = Scene::running("definition").await;
+    scene.granted("a", &grant()).await;
+    scene.front.definition_terminates(true);
+    scene.delete("a").await;
+    scene.gone("a").await;
+    assert_eq!(scene.held("a"), scene.wanted("a", &grant()));
+    scene.front.definition_terminates(false);
+    let mark = scene.mark();
+    scene.granted("a", &grant()).await;
+    assert!(scene.writes(mark).is_empty(), "{:?}", scene.writes(mark));
+}
+
+#[tokio::test]
 async fn what_comes_back_is_removed_again() {
     let scene = Scene::running("again").await;
     scene.granted("a", &grant()).await;
@@ -141,10 +155,7 @@ async fn what_comes_back_is_removed_again() {
                 statement: back.clone(),
             },
         );
-        eventually("it is removed", PATIENCE, async || {
-            scene.policy().map_or(Ok(()), |policy| Err(policy))
-        })
-        .await;
+        eventually("it is removed", PATIENCE, async || scene.policy().map_or(Ok(()), Err)).await;
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 
 /// An object with this annotation is shown to the operator with a field that its version does not know.
 pub(super) const UNREADABLE: &str = "test.busgrant.dev/unreadable";
+const DEFINITION: &str = "/customresourcedefinitions/eventbuspermissions.busgrant.dev";
 /// The longest body that is taken. An object has 1.5 MB at most.
 const MOST_BYTES: usize = 4 << 20;
 
@@ -44,37 +45,77 @@ impl Passed {
     }
 }
 
+/// A request that is not let through.
+#[derive(Debug)]
+struct Refusal {
+    method: Method,
+    /// What its path ends with.
+    path: &'static str,
+    status: u16,
+    times: usize,
+}
+
+/// What the proxy keeps, and what it is told to do.
+#[derive(Debug, Default)]
+struct Book {
+    passed: Vec<Passed>,
+    refusals: Vec<Refusal>,
+    definition_terminates: bool,
+}
+
 /// The proxy of one scene.
 pub(super) struct Front {
     pub(super) url: String,
-    passed: Arc<Mutex<Vec<Passed>>>,
+    book: Arc<Mutex<Book>>,
     server: AbortHandle,
 }
 
 struct Forward {
     client: kube::Client,
     sim: busgrant_sim::State,
-    passed: Arc<Mutex<Vec<Passed>>>,
+    book: Arc<Mutex<Book>>,
 }
 
 impl Front {
     pub(super) async fn start(client: kube::Client, sim: busgrant_sim::State) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let passed = Arc::default();
+        let book = Arc::default();
         let forward = Arc::new(Forward {
             client,
             sim,
-            passed: Arc::clone(&passed),
+            book: Arc::clone(&book),
         });
         let routes = Router::new().fallback(pass).with_state(forward);
         let server = tokio::spawn(async move { axum::serve(listener, routes).await }).abort_handle();
-        Self { url, passed, server }
+        Self { url, book, server }
     }
 
     /// What may have changed something, in order.
     pub(super) fn passed(&self) -> Vec<Passed> {
-        self.passed.lock().unwrap().clone()
+        self.book.lock().unwrap().passed.clone()
+    }
+
+    /// Answers so many requests itself: of that method, and with a path that ends so.
+    pub(super) fn refuse(&self, method: Method, path: &'static str, status: u16, times: usize) {
+        let refusal = Refusal {
+            method,
+            path,
+            status,
+            times,
+        };
+        self.book.lock().unwrap().refusals.push(refusal);
+    }
+
+    /// How many requests are still to be refused.
+    pub(super) fn refusals_left(&self) -> usize {
+        let book = self.book.lock().unwrap();
+        book.refusals.iter().map(|refusal| refusal.times).sum()
+    }
+
+    /// Shows our definition as being deleted.
+    pub(super) fn definition_terminates(&self, terminates: bool) {
+        self.book.lock().unwrap().definition_terminates = terminates;
     }
 }
 
@@ -92,7 +133,7 @@ async fn pass(State(forward): State<Arc<Forward>>, request: Request) -> Response
     let mut number = 0;
     if changes {
         // Before it is sent: whoever sees what it did finds it here.
-        let mut passed = forward.passed.lock().unwrap();
+        let passed = &mut forward.book.lock().unwrap().passed;
         number = passed.len();
         passed.push(Passed {
             mark: forward.sim.mark(),
@@ -103,6 +144,14 @@ async fn pass(State(forward): State<Arc<Forward>>, request: Request) -> Response
             status: None,
             answer: Value::Null,
         });
+    }
+    if let Some(status) = refused(&forward, &head.method, head.uri.path()) {
+        if changes {
+            forward.book.lock().unwrap().passed[number].status = Some(status.as_u16());
+        }
+        let answer = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status.as_u16(),
+            "reason": "Test", "message": "refused by the test"});
+        return (status, answer.to_string()).into_response();
     }
     let mut onward = axum::http::Request::builder()
         .method(head.method.clone())
@@ -120,11 +169,16 @@ async fn pass(State(forward): State<Arc<Forward>>, request: Request) -> Response
     let mut answer_body = Body::new(answer_body);
     if changes {
         let bytes = to_bytes(answer_body, MOST_BYTES).await.unwrap();
-        let passed = &mut forward.passed.lock().unwrap()[number];
+        let passed = &mut forward.book.lock().unwrap().passed[number];
         (passed.status, passed.answer) = (Some(answer_head.status.as_u16()), json(&bytes));
         answer_body = Body::from(bytes);
     } else if head.uri.path().ends_with("/eventbuspermissions") {
         answer_body = with_unknown_fields(answer_body);
+    } else if head.uri.path().ends_with(DEFINITION) && forward.book.lock().unwrap().definition_terminates {
+        let bytes = to_bytes(answer_body, MOST_BYTES).await.unwrap();
+        let mut definition = json(&bytes);
+        definition["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        answer_body = Body::from(definition.to_string());
     }
     let mut response = Response::new(answer_body);
     *response.status_mut() = answer_head.status;
@@ -132,6 +186,14 @@ async fn pass(State(forward): State<Arc<Forward>>, request: Request) -> Response
         response.headers_mut().insert(CONTENT_TYPE, kind.clone());
     }
     response
+}
+
+fn refused(forward: &Forward, method: &Method, path: &str) -> Option<StatusCode> {
+    let refusals = &mut forward.book.lock().unwrap().refusals;
+    let mut meant = refusals.iter_mut();
+    let refusal = meant.find(|one| one.times > 0 && one.method == *method && path.ends_with(one.path))?;
+    refusal.times -= 1;
+    StatusCode::from_u16(refusal.status).ok()
 }
 
 /// Lists and watches come in lines of JSON.

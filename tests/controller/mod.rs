@@ -12,6 +12,7 @@ mod scene;
 
 mod bad_input;
 mod calls;
+mod cluster;
 mod deletion;
 mod drift;
 mod faults;

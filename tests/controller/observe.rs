@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::operator::Start;
-use super::scene::{ACCOUNT, BUS, REGION, Scene, account, condition, is, message, spec};
+use super::scene::{ACCOUNT, BUS, REGION, Scene, account, bus_arn, condition, is, message, spec};
 
 fn observed(statements: &Value) -> Value {
     let mut spec = spec(statements);
@@ -111,10 +111,10 @@ async fn an_object_stays_with_the_bus_that_it_meant_first() {
     });
     let object = scene.says("a", "BusChanged").await;
     assert!(is(&object, "Stalled", "True"));
-    for bus in [scene.bus(), scene.bus().replace(REGION, "us-east-1")] {
+    for bus in [bus_arn(BUS), bus_arn(BUS).replace(REGION, "us-east-1")] {
         assert!(message(&object).contains(&bus), "{}", message(&object));
     }
-    assert_eq!(object.data["status"]["eventBus"]["arn"], scene.bus());
+    assert_eq!(object.data["status"]["eventBus"]["arn"], bus_arn(BUS));
     scene.delete("goes").await;
     let object = scene.says("goes", "BusChanged").await;
     assert!(!object.finalizers().is_empty());
@@ -151,4 +151,12 @@ async fn credentials_of_another_account_write_nothing() {
     scene.apply("new", &named).await;
     scene.says("new", "AccountMismatch").await;
     assert!(scene.writes(mark).is_empty());
+}
+
+#[tokio::test]
+async fn the_wrong_account_ends_the_start() {
+    let mut scene = Scene::new("wrong").await;
+    scene.start(&["--account-id", "210987654321"]);
+    assert!(!scene.ended().await);
+    assert_eq!(scene.front.passed().len(), 0, "it asked Kubernetes for nothing");
 }

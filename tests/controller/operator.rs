@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::support::{PATIENCE, eventually};
+
 /// What must never be seen outside the credentials.
 pub(super) const SECRET: &str = "CanaryOfASecretThatNobodyMaySee";
 
@@ -64,18 +66,19 @@ impl Operator {
     }
 
     /// Asks it to end, and waits until it has.
-    pub(super) async fn stop(mut self) {
+    pub(super) async fn stop(self) {
         let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(told.success());
-        let ended = crate::support::eventually("the operator ends", crate::support::PATIENCE, async || {
+        let log = self.log.clone();
+        assert!(self.ended().await, "{}", std::fs::read_to_string(log).unwrap());
+    }
+
+    /// Waits until it has ended, and tells whether with success.
+    pub(super) async fn ended(mut self) -> bool {
+        let ended = eventually("the operator ends", PATIENCE, async || {
             self.child.try_wait().unwrap().ok_or("it runs")
-        })
-        .await;
-        assert!(
-            ended.success(),
-            "{ended}: {}",
-            std::fs::read_to_string(&self.log).unwrap()
-        );
+        });
+        ended.await.success()
     }
 
     pub(super) fn is_running(&mut self) -> bool {

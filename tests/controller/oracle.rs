@@ -138,9 +138,12 @@ const OWN_RULES: [&str; 11] = [
 /// One form for every statement that means the same: lists sorted, accounts as their roots, keys in lower case, no Sid.
 fn normal(statement: &Value, bus: &str) -> Value {
     let partition = bus.split(':').nth(1).unwrap();
-    let root = |name: &str| match name.len() == 12 && name.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => format!("arn:{partition}:iam::{name}:root"),
-        false => name.to_owned(),
+    let root = |name: &str| {
+        if name.len() == 12 && name.bytes().all(|byte| byte.is_ascii_digit()) {
+            format!("arn:{partition}:iam::{name}:root")
+        } else {
+            name.to_owned()
+        }
     };
     let list = |value: &Value| -> BTreeSet<String> {
         let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);

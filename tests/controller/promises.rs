@@ -140,24 +140,17 @@ pub(super) fn ready_is_true(scene: &Scene, status: &Passed) -> Result<(), String
         .collect();
     let last = |read: &&JournalEntry| writes.iter().all(|write| is_over(write, read, status));
     let held = |read: &&JournalEntry| {
-        // While the read was under way the policy may have changed: it showed one of these.
-        let end = read.answered.unwrap();
-        let shown = changes.iter().filter(|change| change.seq <= end);
-        let before = shown.clone().rfind(|change| change.seq <= read.seq);
-        let mut states: Vec<Option<&Value>> = shown
-            .filter(|change| change.seq > read.seq)
-            .map(|c| c.policy.as_ref())
-            .collect();
-        states.push(before.and_then(|change| change.policy.as_ref()));
+        let (begin, end) = (read.seq, read.answered.unwrap());
         let lags = !read.faults.is_empty();
-        let past = changes
-            .iter()
-            .filter(|change| lags && change.seq <= end)
-            .map(|change| change.policy.as_ref());
-        states.extend(past);
-        states
-            .iter()
-            .any(|policy| oracle::of_policy(*policy, arn, &prefix) == wanted)
+        let policies = changes.iter().filter(|change| change.seq <= end);
+        // It showed the last policy before it began, or one that came while it was under way.
+        let before = policies.clone().rfind(|change| change.seq <= begin);
+        let shown = policies.filter(|change| lags || change.seq > begin);
+        let shown = shown.map(|change| change.policy.as_ref());
+        let shown = shown.chain([before.and_then(|change| change.policy.as_ref())]);
+        shown
+            .into_iter()
+            .any(|policy| oracle::of_policy(policy, arn, &prefix) == wanted)
     };
     let proof = reads.clone().filter(last).find(held);
     proof.map(|_| ()).ok_or_else(|| {

@@ -142,6 +142,11 @@ impl Scene {
         object
     }
 
+    /// Waits until the operator has ended by itself, and tells whether it was content.
+    pub(super) async fn ended(&mut self) -> bool {
+        self.operator.take().unwrap().ended().await
+    }
+
     /// Asks for the deletion of an object, and doesn't wait.
     pub(super) async fn delete(&self, name: &str) {
         self.api.delete(name, &DeleteParams::default()).await.unwrap();
@@ -203,10 +208,6 @@ impl Scene {
         self.granted(&name, &spec).await;
     }
 
-    pub(super) fn bus(&self) -> String {
-        bus_arn(BUS)
-    }
-
     pub(super) fn policy(&self) -> Option<Value> {
         self.sim.policy(ACCOUNT, REGION, BUS)
     }
@@ -229,12 +230,12 @@ impl Scene {
     /// The object's statements on the bus.
     pub(super) fn held(&self, name: &str) -> oracle::Statements {
         let prefix = oracle::prefix(&self.owner, &self.namespace, name);
-        oracle::of_policy(self.policy().as_ref(), &self.bus(), &prefix)
+        oracle::of_policy(self.policy().as_ref(), &bus_arn(BUS), &prefix)
     }
 
     /// What the bus must hold for a spec of that object.
     pub(super) fn wanted(&self, name: &str, spec: &Value) -> oracle::Statements {
-        oracle::wanted(spec, &self.bus(), &oracle::prefix(&self.owner, &self.namespace, name))
+        oracle::wanted(spec, &bus_arn(BUS), &oracle::prefix(&self.owner, &self.namespace, name))
     }
 
     pub(super) fn mark(&self) -> u64 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use busgrant_sim::{Account, Probe};
 use serde_json::{Value, json};
 
-use super::scene::{ACCOUNT, BUS, REGION, Scene, account, bus_arn, spec};
+use super::scene::{ACCOUNT, BUS, REGION, Scene, account, bus_arn, message, spec};
 
 const ORGANIZATION: &str = "o-a1b2c3d4e5";
 
@@ -138,4 +138,45 @@ async fn rules_on_the_default_bus_are_granted_as_that_bus_names_them() {
     };
     let verdict = scene.sim.probe(&probe);
     assert!(verdict.allowed, "{:?}", verdict.reason);
+}
+
+#[tokio::test]
+async fn an_allow_waits_for_the_deny_beside_it() {
+    let mut scene = Scene::new("waits").await;
+    scene.start(&["--document-writes", "deny"]);
+    let deny = |action: &str| json!({"name": "no", "raw": {"effect": "Deny", "principal": {"AWS": ["444455556666"]}, "actions": [action]}});
+    scene
+        .granted("a", &spec(&json!([account("yes", "111122223333")])))
+        .await;
+    let had = scene.held("a");
+    let widened = json!({"name": "yes", "principals": {"accountIDs": ["111122223333", "444455556666"]}});
+    for (action, reason) in [
+        ("events:PutEvents", "DocumentWritesDenied"),
+        ("events:DeleteEventBus", "InvalidStatement"),
+    ] {
+        scene.apply("a", &spec(&json!([widened, deny(action)]))).await;
+        let object = scene.says("a", reason).await;
+        let statements = object.data["status"]["statements"].as_array().unwrap();
+        let waits = statements
+            .iter()
+            .find(|one| one["statementID"].as_str().unwrap().ends_with("-444455556666"))
+            .unwrap();
+        assert_eq!(waits["reason"], "DenyUnserved", "{}", message(&object));
+        assert_eq!(scene.held("a"), had);
+    }
+    scene.stop().await;
+    scene.start(&[]);
+    let whole = spec(&json!([widened, deny("events:PutEvents")]));
+    let mark = scene.mark();
+    scene.granted("a", &whole).await;
+    assert_eq!(scene.held("a"), scene.wanted("a", &whole));
+    let stood = scene
+        .sim
+        .changes_of(&busgrant_sim::JournalFilter::since(mark))
+        .into_iter()
+        .all(|change| {
+            let sids = change.policy.unwrap()["Statement"].to_string();
+            sids.contains(&scene.sid("a", "no")) || !sids.contains("-444455556666")
+        });
+    assert!(stood, "the Allow stood without its Deny");
 }
