@@ -153,28 +153,33 @@ async fn a_principal_that_aws_refuses_stops_its_statement_only() {
 }
 
 #[tokio::test]
-async fn an_account_that_does_not_exist_is_told() {
+async fn an_account_that_does_not_exist_is_told_and_poisons_no_document() {
     let scene = Scene::running("noaccount").await;
     let none = Account {
         exists: Some(false),
         ..Account::default()
     };
     scene.sim.set_account("999999999990", none);
-    scene
-        .apply(
-            "a",
-            &spec(&json!([
-                account("good", "111122223333"),
-                account("bad", "999999999990")
-            ])),
-        )
-        .await;
-    scene
-        .until("a", "the good one is served", |object| {
-            object.data["status"]["statements"].is_array() && statement(object, "good")["synced"] == true
-        })
-        .await;
-    siblings_are_served(&scene).await;
+    let grant = spec(&json!([
+        account("good", "111122223333"),
+        account("bad", "999999999990")
+    ]));
+    scene.apply("a", &grant).await;
+    let told = |object: &DynamicObject| {
+        let statements = object.data["status"]["statements"].as_array().into_iter().flatten();
+        let mut messages = statements.filter_map(|statement| statement["message"].as_str());
+        messages.any(|message| message.contains("AWS knows no account 999999999990"))
+    };
+    scene.until("a", "the account is told", told).await;
+    let long = spec(&json!([by_document("long", "com.acme")]));
+    scene.granted("long", &long).await;
+    assert_eq!(scene.held("long"), scene.wanted("long", &long));
+    assert!(scene.statement("a", "good-111122223333").is_some());
+    // No document may name such an account: it is put again by itself.
+    crate::support::eventually("it is put again", crate::support::PATIENCE, async || {
+        scene.statement("a", "bad-999999999990").ok_or("it is not there")
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ async fn statements_of_others_are_left_alone() {
     let before = theirs();
     scene
         .sim
-        .wait_until(|_| scene.calls(mark).iter().any(|call| call.succeeded()))
+        .wait_until(|_| scene.calls(mark).iter().any(busgrant_sim::JournalEntry::succeeded))
         .await;
     scene.fence().await;
     assert!(scene.writes(mark).is_empty());
