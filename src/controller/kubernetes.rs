@@ -38,7 +38,7 @@ impl Error {
     /// Whether the object is gone, or is not the one that was read.
     pub fn is_outdated(&self) -> bool {
         let Self::Kube(error) = self else { return false };
-        matches!(&**error, kube::Error::Api(status) if status.is_not_found() || status.is_conflict() || status.is_invalid())
+        matches!(&**error, kube::Error::Api(status) if status.is_not_found() || status.is_conflict())
     }
 }
 

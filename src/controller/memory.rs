@@ -26,6 +26,8 @@ pub struct Memory {
     pub removed: HashMap<String, BTreeSet<Sid>>,
     /// Statements of ours that stand with a dead principal although the service took them.
     pub reset: BTreeSet<Sid>,
+    /// Flights in a row that had to leave an object out.
+    pub left_out: u32,
     tombstones: BTreeMap<ObjectId, Instant>,
     refused: HashMap<String, Refusal>,
     blocking: HashMap<String, Refusal>,

@@ -64,6 +64,7 @@ impl<B: EventBuses> Context<B> {
             if let Err(error) = self.write_status(&member.object, &status).await {
                 tracing::warn!(object = member.label(), %error, "left out: its status can't be written");
                 member.role = Role::Shielded;
+                roster.left_out = true;
             }
         }
     }
@@ -156,12 +157,15 @@ impl<B: EventBuses> Context<B> {
             seen.tally,
             Timestamp::now(),
         );
+        if let Some(tally) = seen.tally {
+            self.tell_writes(object, tally, entry.in_sync && unchanged);
+        }
         let mut written = true;
         if old.observed_generation.is_some_and(|seen| seen > object.generation()) {
             tracing::debug!(object = object.name(), "a newer generation was reported already");
         } else if differs(&old, &new) && !passing {
             match self.write_status(object, &new).await {
-                Ok(()) => self.tell_changes(object, &old, outcome, seen.tally, entry.in_sync && unchanged),
+                Ok(()) => self.tell_trouble(object, &old, outcome),
                 Err(error) if error.is_outdated() => {}
                 Err(error) => {
                     written = false;
@@ -194,17 +198,7 @@ impl<B: EventBuses> Context<B> {
         retry
     }
 
-    fn tell_changes(
-        &self,
-        object: &Permission,
-        old: &EventBusPermissionStatus,
-        outcome: &Outcome,
-        tally: Option<&Tally>,
-        was_in_sync: bool,
-    ) {
-        if let Some(tally) = tally {
-            self.tell_writes(object, tally, was_in_sync);
-        }
+    fn tell_trouble(&self, object: &Permission, old: &EventBusPermissionStatus, outcome: &Outcome) {
         let (Verdict::Waiting(reason, message) | Verdict::Stalled(reason, message)) = &outcome.verdict else {
             return;
         };

@@ -41,6 +41,8 @@ pub enum Role {
 pub struct Roster {
     /// By the object's part of the Sids.
     pub members: Vec<Member>,
+    /// Whether a member was shielded for want of an answer from Kubernetes, and the bus must be tried again.
+    pub left_out: bool,
 }
 
 impl Roster {
@@ -64,7 +66,10 @@ impl Roster {
             members.push(Member { object, id, role });
         }
         members.sort_by(|a, b| a.id.cmp(&b.id));
-        Self { members }
+        Self {
+            members,
+            left_out: false,
+        }
     }
 
     /// Whether any object's statements are to go with it.

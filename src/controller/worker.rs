@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
+use super::backoff::jittered;
 use super::context::Context;
 use super::flight::Flight;
 use super::memory::Memory;
@@ -20,6 +21,9 @@ use crate::port::EventBuses;
 
 /// A flight that panicked is not tried again at once.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
+
+/// The first pause before objects are tried again that Kubernetes gave no answer for.
+const AFTER_LEFT_OUT: Duration = Duration::from_millis(500);
 
 /// The way to a bus's worker.
 #[derive(Debug, Clone)]
@@ -143,8 +147,12 @@ async fn fly<B: EventBuses>(
     {
         memory.inherit(context.started + context.settings.outcome_wait);
     }
-    if roster.has_deleting() && !matches!(context.is_definition_going().await, Ok(false)) {
-        roster.shield_deleting();
+    if roster.has_deleting() {
+        let going = context.is_definition_going().await;
+        roster.left_out = going.is_err();
+        if !matches!(going, Ok(false)) {
+            roster.shield_deleting();
+        }
     }
     context.pin(bus, &mut roster).await;
     let landing = Flight::new(context, bus, &roster, memory).fly().await;
@@ -157,7 +165,12 @@ async fn fly<B: EventBuses>(
     {
         context.forget_identity().await;
     }
-    context.report(bus, &roster, memory, &landing).await
+    let retry = context.report(bus, &roster, memory, &landing).await;
+    memory.left_out = if roster.left_out { memory.left_out + 1 } else { 0 };
+    let again = roster
+        .left_out
+        .then(|| Instant::now() + jittered(AFTER_LEFT_OUT, memory.left_out, AFTER_PANIC));
+    retry.into_iter().chain(again).min()
 }
 
 /// A number that says whether two reads hold the same statements, in whatever order.
