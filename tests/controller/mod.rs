@@ -13,6 +13,7 @@ mod scene;
 mod bad_input;
 mod calls;
 mod cluster;
+mod crash;
 mod deletion;
 mod drift;
 mod faults;

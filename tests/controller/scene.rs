@@ -116,6 +116,11 @@ impl Scene {
         self.operator.take().unwrap().stop().await;
     }
 
+    /// Ends the operator wherever it is.
+    pub(super) fn kill(&mut self) {
+        self.operator = None;
+    }
+
     /// Applies an object as a team does.
     pub(super) async fn apply(&self, name: &str, spec: &Value) -> DynamicObject {
         let object = json!({
