@@ -1,6 +1,7 @@
 //! `busgrant controller`: flags to settings, clients, the metrics endpoint, and the end on a signal.
 
 use std::future::Future;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -173,8 +174,10 @@ fn lease(client: &Client, namespace: Option<String>, owner: &Owner) -> Lease {
 
 fn start_log(flags: &Flags) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&flags.log).context("--log must be a filter such as info")?;
+    let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(colours)
         .with_writer(std::io::stderr);
     match flags.log_format {
         LogFormat::Text => log.init(),

@@ -234,7 +234,11 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             sleep(*pause).await;
             return true;
         }
-        tracing::warn!(bus = %self.bus, ?missing, size = document.size(), "confirmed writes are not in the policy: lost updates");
+        tracing::warn!(
+            ?missing,
+            size = document.size(),
+            "confirmed writes are not in the policy: lost updates"
+        );
         for sid in &missing {
             self.tally(sid, |tally| tally.lost += 1);
             self.context.metrics.lost_update(self.bus);
@@ -250,7 +254,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             // No request names a Sid that is not ours, whatever the plan says.
             if let Some(sid) = named(step).iter().find(|sid| ownership.is_foreign(Some(sid.as_str()))) {
                 let message = format!("refused to name the foreign statement {sid}");
-                tracing::error!(bus = %self.bus, %sid, "the plan names a foreign statement");
+                tracing::error!(%sid, "the plan names a foreign statement");
                 return Round::Stop(Problem {
                     reason: Reason::ServiceUnavailable,
                     message,
@@ -290,15 +294,17 @@ impl<'a, B: EventBuses> Flight<'a, B> {
 
     async fn take(&self, step: &Step) -> Result<(), BusError> {
         let buses = &self.context.buses;
-        tracing::info!(bus = %self.bus, step = %summary(step), "write");
+        tracing::info!(step = %summary(step), "write");
         let (operation, answer) = match step {
             Step::PutStatement { sid, form } => ("PutPermission", buses.put_statement(self.bus, sid, form).await),
             Step::PutDocument { text, .. } => ("PutPermission", buses.put_document(self.bus, text).await),
             Step::RemoveStatement { sid } => ("RemovePermission", buses.remove_statement(self.bus, sid).await),
         };
         self.context.metrics.call(operation, answer.as_ref().err());
-        if let Err(error) = &answer {
-            tracing::warn!(bus = %self.bus, step = %summary(step), code = error.code, %error, "the write failed");
+        match &answer {
+            Err(error) if is_gone(step, error) => tracing::info!(step = %summary(step), "was not there"),
+            Err(error) => tracing::warn!(step = %summary(step), code = error.code, %error, "the write failed"),
+            Ok(()) => {}
         }
         answer
     }
@@ -360,7 +366,11 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                     _ => document.size() + 1,
                 };
                 let quota = limits.characters.min(tried.saturating_sub(1));
-                tracing::warn!(bus = %self.bus, quota, assumed = limits.characters, "the policy quota is smaller than assumed");
+                tracing::warn!(
+                    quota,
+                    assumed = limits.characters,
+                    "the policy quota is smaller than assumed"
+                );
                 self.memory.quota = Some(quota);
                 quota < limits.characters
             }

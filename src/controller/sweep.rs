@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::backoff::jittered;
 use super::context::Context;
-use crate::port::{BusState, EventBuses};
+use crate::port::{BusState, EventBuses, RetryClass};
 
 /// Looks over the buses at every interval, for ever.
 pub async fn sweep<B: EventBuses>(context: Arc<Context<B>>) {
@@ -45,7 +45,15 @@ async fn sweep_once<B: EventBuses>(context: &Arc<Context<B>>) {
                     );
                 }
             }
-            Err(error) => tracing::warn!(%region, %error, "the buses could not be looked over"),
+            Err(error) => {
+                tracing::warn!(%region, %error, "the buses can't be looked over by one call");
+                // What is not allowed stays so: the buses are asked one by one, and their objects say what is missing.
+                if error.class == RetryClass::Denied {
+                    for (_, worker) in workers {
+                        worker.compare(None);
+                    }
+                }
+            }
         }
     }
 }
