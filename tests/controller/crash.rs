@@ -12,12 +12,12 @@ fn grant(name: &str) -> Value {
 
 /// Kills the operator while its next write is held.
 async fn killed_while_writing(scene: &mut Scene, change: impl AsyncFnOnce(&Scene)) -> FaultId {
-    let hold = Fault::new(FaultKind::HoldBeforeApply { millis: None });
-    let hold = hold
+    let fault = Fault::new(FaultKind::HoldBeforeApply { millis: None });
+    let fault = fault
         .on(Operation::PutPermission)
         .on(Operation::RemovePermission)
         .times(1);
-    let held = scene.sim.inject(hold);
+    let held = scene.sim.inject(fault);
     change(scene).await;
     scene.sim.wait_held(1).await;
     scene.kill();

@@ -20,11 +20,12 @@ async fn a_lie_would_be_noticed() {
     let first = scene.mark();
     scene.granted("a", &grant("one")).await;
     scene.granted("a", &grant("two")).await;
+    scene.fence().await;
     let passed = scene.front.passed();
-    let ready = passed
+    let mut told = passed
         .iter()
-        .filter(|passed| passed.wrote_status() && ready_is_true(&scene, passed).is_ok());
-    let ready = ready.last().unwrap().clone();
+        .filter(|passed| passed.wrote_status() && passed.is_status_of("a"));
+    let ready = told.next_back().unwrap().clone();
     ready_is_true(&scene, &ready).unwrap();
 
     let mut early = ready.clone();
