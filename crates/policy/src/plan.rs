@@ -10,7 +10,7 @@ use crate::document::Document;
 use crate::ids::Sid;
 use crate::ownership::Ownership;
 use crate::statement::{Claim, ShortForm};
-use crate::survey::{Survey, obstacles};
+use crate::survey::{Survey, blocking_statement, obstacles};
 use crate::{room, steps};
 
 /// One call to the service.
@@ -149,8 +149,10 @@ pub struct Plan {
 /// The steps that lead from `live` to the claims, without touching what is not to be touched.
 pub fn plan(claims: &[Claim], live: &Document, ownership: &Ownership, limits: &Limits) -> Plan {
     let survey = Survey::of(claims, live, ownership);
-    let mut findings = obstacles(&survey, live, ownership, limits);
-    let admission = room::admit(&survey, &findings, live, limits);
+    let blocked = blocking_statement(&survey, live, ownership, limits);
+    let mut findings = obstacles(&survey, limits, blocked.as_ref());
+    let documents = limits.document_writes == DocumentWrites::Allow && blocked.is_none() && !limits.singly;
+    let admission = room::admit(&survey, &findings, live, limits, documents);
     findings.extend(admission.refused);
     let outcome = survey.settle(&findings);
     let (steps, before_read) = steps::arrange(&outcome, admission.tight, live, ownership, limits);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::document::Document;
 use crate::ids::{ObjectId, Sid};
-use crate::plan::{DocumentWrites, Limits, Obstacle};
+use crate::plan::{Limits, Obstacle};
 use crate::survey::{Pending, Stale, Survey};
 
 /// Which claims do not fit, and whether the way there is too narrow to put before removing.
@@ -77,6 +77,7 @@ pub(crate) fn admit(
     findings: &BTreeMap<Sid, Obstacle>,
     live: &Document,
     limits: &Limits,
+    documents: bool,
 ) -> Admission {
     let open: Vec<&Pending> = survey
         .pending
@@ -115,7 +116,7 @@ pub(crate) fn admit(
         let left_out = group.pending.iter().filter(|p| !room.admitted.contains(p.sid()));
         refused.extend(left_out.map(|p| (p.sid().clone(), room.refusal(group, p))));
     }
-    let tight = way_through(&groups, &going, live, limits, &mut refused);
+    let tight = way_through(&groups, &going, live, limits, documents, &mut refused);
     Admission { refused, tight }
 }
 
@@ -230,6 +231,7 @@ fn way_through(
     going: &[&Stale],
     live: &Document,
     limits: &Limits,
+    documents: bool,
     refused: &mut BTreeMap<Sid, Obstacle>,
 ) -> Option<Tight> {
     let admitted: Vec<&Pending> = groups
@@ -248,11 +250,10 @@ fn way_through(
     if peak <= allowed {
         return Some(Tight::ShrinkFirst);
     }
-    if going.iter().any(|stale| stale.heirs.is_empty() && stale.live.is_some()) {
+    if going.iter().any(|stale| stale.may_go_first() && stale.live.is_some()) {
         return Some(Tight::RemoveFirst);
     }
-    let documents = limits.document_writes == DocumentWrites::Allow && limits.blocking.is_empty();
-    if documents && !limits.singly {
+    if documents {
         return Some(Tight::Swap);
     }
     // Youngest first: those that would need the room of what they replace keep what they have.

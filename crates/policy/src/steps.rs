@@ -34,7 +34,11 @@ pub(crate) fn arrange(
     // While statements go into the document one at a time, what others of them replace stays.
     let served = |sid: &Sid| document.puts.contains(sid) || shorts.iter().any(|p| p.sid() == sid);
     last.retain(|stale| stale.heirs.iter().all(served));
-    let putting: BTreeSet<&ObjectId> = shorts.iter().map(|p| p.object).collect();
+    let singly = survey
+        .pending
+        .iter()
+        .filter(|p| limits.singly && document.puts.contains(p.sid()));
+    let putting: BTreeSet<&ObjectId> = shorts.iter().copied().chain(singly).map(|p| p.object).collect();
     let giving: BTreeSet<ObjectId> = last
         .iter()
         .filter(|s| !s.is_deny())
@@ -152,8 +156,10 @@ impl DocumentDraft {
             } else if let Some((sid, claim)) = survey.standing.iter().find(|(ours, _)| ours.as_str() == sid) {
                 // An account that does not exist stands by the short form alone, so it is put again by that.
                 again.extend(claim.statement.short_form().map(|form| (*sid, form)));
-            } else {
+            } else if survey.may_change(sid) {
                 texts.extend(statement.text_of_the_living());
+            } else {
+                texts.push(statement.text().to_owned());
             }
         }
         let mut new: Vec<&Pending> = survey.pending.iter().collect();
@@ -178,7 +184,7 @@ fn removals<'a>(
     live: &Document,
     limits: &'a Limits,
 ) -> (Vec<&'a Sid>, Vec<&'a Stale<'a>>) {
-    let goes_first = |stale: &Stale| tight == Some(Tight::RemoveFirst) && stale.heirs.is_empty();
+    let goes_first = |stale: &Stale| tight == Some(Tight::RemoveFirst) && stale.may_go_first();
     let reset = limits
         .reset
         .iter()

@@ -60,15 +60,26 @@ impl Stale<'_> {
         meaning.is_some_and(|meaning| meaning.is_none_or(|meaning| meaning.effect() == Effect::Deny))
     }
 
+    /// Whether it may go before anything is put. A Deny never: it goes last.
+    pub(crate) fn may_go_first(&self) -> bool {
+        self.heirs.is_empty() && !self.is_deny()
+    }
+
     /// Whether it makes way for that claim.
     pub(crate) fn replaced_by(&self, pending: &Pending) -> bool {
         self.heirs.contains(pending.sid())
     }
 
     /// The claims of the same name, else the first that says the same under another name.
+    ///
+    /// A Deny goes only when every Deny of its object stands: it holds back Allows that it is not named with.
     fn find_heirs(&self, pending: &[Pending]) -> Vec<Sid> {
         if self.released {
             return Vec::new();
+        }
+        if self.is_deny() {
+            let denies = pending.iter().filter(|p| self.owned.object == *p.object && p.is_deny());
+            return denies.map(|p| p.sid().clone()).collect();
         }
         let siblings = || pending.iter().filter(|p| self.owned.object == *p.object);
         let named: Vec<Sid> = siblings()
@@ -131,17 +142,17 @@ impl<'a> Survey<'a> {
                 Some(Stance::Enforced { unserved }) if !unserved.contains_key(&owned.name) => false,
                 _ => continue,
             };
-            if !claims.contains_key(&sid) {
-                stale.insert(
-                    sid.clone(),
-                    Stale {
-                        sid,
-                        owned,
-                        live: Some(statement),
-                        released,
-                        heirs: vec![],
-                    },
-                );
+            let found = Stale {
+                sid: sid.clone(),
+                owned,
+                live: Some(statement),
+                released,
+                heirs: vec![],
+            };
+            let kept_for_deny =
+                found.is_deny() && !released && invalid_deny_of(ownership, &found.owned.object).is_some();
+            if !claims.contains_key(&sid) && !kept_for_deny {
+                stale.insert(sid, found);
             }
         }
         survey.stale = stale.into_values().collect();
@@ -149,6 +160,11 @@ impl<'a> Survey<'a> {
             stale.heirs = stale.find_heirs(&survey.pending);
         }
         survey
+    }
+
+    /// Whether a live statement of that Sid is one that the plan puts or removes.
+    pub(crate) fn may_change(&self, sid: &str) -> bool {
+        self.pending.iter().any(|p| p.sid().as_str() == sid) || self.stale.iter().any(|s| s.sid.as_str() == sid)
     }
 
     /// Leaves what will be done: claims without a finding, and statements that nothing unserved still needs.
@@ -195,13 +211,7 @@ fn named_for_removal(ownership: &Ownership) -> Vec<(Sid, OwnedSid)> {
 }
 
 /// What stands in the way of pending claims whatever the room.
-pub(crate) fn obstacles(
-    survey: &Survey,
-    live: &Document,
-    ownership: &Ownership,
-    limits: &Limits,
-) -> BTreeMap<Sid, Obstacle> {
-    let blocked = blocking_statement(survey, live, ownership, limits);
+pub(crate) fn obstacles(survey: &Survey, limits: &Limits, blocked: Option<&String>) -> BTreeMap<Sid, Obstacle> {
     let mut found = BTreeMap::new();
     for pending in &survey.pending {
         let obstacle = if limits.refused.contains(&pending.text) {
@@ -211,7 +221,7 @@ pub(crate) fn obstacles(
         } else if limits.document_writes == DocumentWrites::Deny {
             Some(Obstacle::DocumentWritesDenied)
         } else {
-            blocked.clone().map(|by| Obstacle::DocumentBlocked { by })
+            blocked.map(|by| Obstacle::DocumentBlocked { by: by.clone() })
         };
         found.extend(obstacle.map(|obstacle| (pending.sid().clone(), obstacle)));
     }
@@ -232,6 +242,10 @@ pub(crate) fn obstacles(
     found
 }
 
+fn invalid_deny_of(ownership: &Ownership, object: &ObjectId) -> Option<String> {
+    ownership.objects.get(object).and_then(invalid_deny)
+}
+
 fn invalid_deny(standing: &Standing) -> Option<String> {
     let Stance::Enforced { unserved } = &standing.stance else {
         return None;
@@ -243,7 +257,12 @@ fn invalid_deny(standing: &Standing) -> Option<String> {
 }
 
 /// A statement that would have to be carried in a document and can't be. Ours that we may change are no obstacle.
-fn blocking_statement(survey: &Survey, live: &Document, ownership: &Ownership, limits: &Limits) -> Option<String> {
+pub(crate) fn blocking_statement(
+    survey: &Survey,
+    live: &Document,
+    ownership: &Ownership,
+    limits: &Limits,
+) -> Option<String> {
     if !live.statements().is_empty() && !live.knows_variables() {
         return Some("the document's Version, which is not 2012-10-17".to_owned());
     }

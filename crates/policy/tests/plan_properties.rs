@@ -177,6 +177,7 @@ prop_compose! {
         room in prop_oneof![2 => Just(10_240), 3 => 300..3000_usize],
         documents in prop::bool::weighted(0.8),
         singly in prop::bool::weighted(0.2),
+        refused in prop::collection::vec(prop::bool::weighted(0.15), 8),
         order in any::<u64>(),
     ) -> World {
         let mut texts: Vec<String> = foreign;
@@ -187,15 +188,16 @@ prop_compose! {
         let objects: BTreeMap<ObjectId, Standing> = OBJECTS.iter().zip(stances).map(|(object, (stance, age))| {
             (object.parse().unwrap(), Standing { seniority: (age.to_string(), (*object).to_owned()), stance })
         }).collect();
-        let claims = wanted.iter().map(|((object, name), kind)| {
+        let claims: Vec<Claim> = wanted.iter().map(|((object, name), kind)| {
             Claim { name: (*name).to_owned(), statement: statement(sid(object, name), *kind) }
         }).collect();
+        let refused = claims.iter().zip(refused).filter(|(_, refused)| *refused).map(|(c, _)| c.statement.to_text()).collect();
         let document_writes = if documents { DocumentWrites::Allow } else { DocumentWrites::Deny };
         World {
             service: Service(texts),
             claims,
             ownership: Ownership { owner: owner(), objects },
-            limits: Limits { characters: room, document_writes, singly, ..Limits::default() },
+            limits: Limits { characters: room, document_writes, singly, refused, ..Limits::default() },
         }
     }
 }
@@ -395,6 +397,43 @@ proptest! {
                     }
                 }
                 world.service.take(step);
+            }
+        }
+    }
+
+    #[test]
+    fn a_deny_goes_last_and_only_when_every_deny_of_its_object_stands(mut world in world()) {
+        for _ in 0..40 {
+            let plan = world.plan();
+            for step in &plan.steps[..plan.before_read] {
+                let before = world.service.document();
+                world.service.take(step);
+                let after = world.service.document();
+                let gone = before.statements().iter().filter(|live| {
+                    let deny = live.meaning().is_some_and(|meaning| meaning.effect() == Effect::Deny);
+                    deny && live.sid().is_some_and(|sid| owner().owns(sid) && !after.contains(sid))
+                });
+                for deny in gone {
+                    let object = owner().read(deny.sid().unwrap()).unwrap().object;
+                    let theirs = |sid: &str| owner().read(sid).is_some_and(|owned| owned.object == object);
+                    match world.ownership.stance(&object).unwrap() {
+                        Stance::Released { .. } => {
+                            let allows = after.statements().iter().filter(|live| {
+                                live.sid().is_some_and(theirs) && live.meaning().is_some_and(|m| m.effect() == Effect::Allow)
+                            });
+                            prop_assert_eq!(allows.count(), 0, "{:?} of {:?}", step, plan);
+                        }
+                        Stance::Enforced { unserved } => {
+                            prop_assert!(!unserved.values().any(|effect| *effect == Effect::Deny), "{step:?} of {plan:?}");
+                            for claim in world.claims.iter().filter(|c| c.statement.effect == Effect::Deny) {
+                                let sid = claim.statement.sid.as_str();
+                                let stands = !theirs(sid) || after.holds(sid, &claim.statement.meaning());
+                                prop_assert!(stands, "{step:?} of {plan:?}, and {sid} does not stand");
+                            }
+                        }
+                        Stance::Shielded => prop_assert!(false, "{step:?} of {plan:?}"),
+                    }
+                }
             }
         }
     }
