@@ -24,6 +24,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Aws {
     config: SdkConfig,
+    limits: TimeoutConfig,
     clients: Mutex<HashMap<Region, Client>>,
 }
 
@@ -35,14 +36,10 @@ impl Aws {
             .operation_attempt_timeout(CALL_LIMIT)
             .operation_timeout(CALL_LIMIT)
             .build();
-        // One attempt: hidden ones would falsify what status and metrics count, and repeat writes unseen.
-        let config = aws_config::from_env()
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(limits)
-            .load()
-            .await;
+        let config = aws_config::from_env().load().await;
         Self {
             config,
+            limits,
             clients: Mutex::default(),
         }
     }
@@ -51,11 +48,13 @@ impl Aws {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let client = clients.entry(region.clone()).or_insert_with(|| {
             let region = aws_config::Region::new(region.as_str().to_owned());
-            Client::from_conf(
-                aws_sdk_eventbridge::config::Builder::from(&self.config)
-                    .region(region)
-                    .build(),
-            )
+            // One attempt: hidden ones would falsify what status and metrics count, and repeat writes unseen.
+            let config = aws_sdk_eventbridge::config::Builder::from(&self.config)
+                .region(region)
+                .retry_config(RetryConfig::disabled())
+                .timeout_config(self.limits.clone())
+                .build();
+            Client::from_conf(config)
         });
         client.clone()
     }
@@ -72,7 +71,19 @@ impl EventBuses for Aws {
 
     async fn identity(&self) -> Result<Identity, BusError> {
         const OPERATION: &str = "GetCallerIdentity";
-        let answer = aws_sdk_sts::Client::new(&self.config)
+        if self.config.region().is_none() {
+            return Err(BusError {
+                class: RetryClass::NoCredentials,
+                operation: OPERATION,
+                code: None,
+                message: "no Region is configured: AWS_REGION must name one".to_owned(),
+            });
+        }
+        let config = aws_sdk_sts::config::Builder::from(&self.config)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(self.limits.clone())
+            .build();
+        let answer = aws_sdk_sts::Client::from_conf(config)
             .get_caller_identity()
             .send()
             .await;
@@ -186,8 +197,6 @@ where
         (Some(code), _) => class_of_code(code),
         (None, _) if lacks_credentials(error) => RetryClass::NoCredentials,
         (None, SdkError::ConstructionFailure(_)) => RetryClass::Invalid,
-        // An answer without a code: a 5xx of something between us and the service.
-        (None, SdkError::ServiceError(_)) => RetryClass::Transient,
         _ => unanswered,
     };
     let message = match error.as_service_error() {

@@ -143,14 +143,14 @@ pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
         return Ok(());
     }
     let lease = lease(&client, flags.lease_namespace, &settings.owner);
-    tokio::select! {
-        () = lease.acquire() => {}
+    let proved = tokio::select! {
+        proved = lease.acquire() => proved,
         () = stop.clone() => return Ok(()),
-    }
+    };
     tokio::select! {
         () = controller::run(aws, client, settings, metrics, stop) => lease.release().await,
         // Whatever is under way ends with this process: somebody else may lead soon.
-        () = lease.keep() => bail!("no longer leads"),
+        () = lease.keep(proved) => bail!("no longer leads"),
     }
     Ok(())
 }

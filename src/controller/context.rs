@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use busgrant_policy::{AccountId, BusArn};
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
-use tokio::sync::{OnceCell, RwLock};
+use tokio::sync::RwLock;
 use tokio::time::Instant;
 
 use super::ledger::Ledger;
@@ -17,6 +18,9 @@ use super::settings::Settings;
 use super::worker::Worker;
 use crate::api::{Home, Reason};
 use crate::port::{BusError, EventBuses, Identity};
+
+/// How long a failure to learn whose the credentials are is not asked about again.
+const FAILURE: Duration = Duration::from_millis(500);
 
 /// The controller's state. The buses' policies and the objects are elsewhere: this can be lost at any time.
 pub struct Context<B> {
@@ -36,9 +40,13 @@ pub struct Context<B> {
     pub recorder: Recorder,
     /// When this process began to act.
     pub started: Instant,
-    inherited: OnceCell<HashSet<String>>,
+    /// Objects that this process held first, by UID.
+    held: Mutex<HashSet<String>>,
+    /// Read by every flight, written by the end: nothing is under way when the lease is given up.
+    pub flights: RwLock<()>,
     workers: Mutex<HashMap<BusArn, Worker>>,
-    identity: RwLock<Option<Identity>>,
+    /// Whose credentials we have, or why that is not known and since when.
+    identity: RwLock<Option<Result<Identity, (BusError, Instant)>>>,
 }
 
 impl<B: EventBuses> Context<B> {
@@ -60,7 +68,8 @@ impl<B: EventBuses> Context<B> {
             metrics,
             recorder,
             started: Instant::now(),
-            inherited: OnceCell::new(),
+            held: Mutex::default(),
+            flights: RwLock::default(),
             workers: Mutex::default(),
             identity: RwLock::default(),
         }
@@ -71,20 +80,26 @@ impl<B: EventBuses> Context<B> {
         self.stores.iter().flat_map(Store::state)
     }
 
-    /// The objects, by UID, that a predecessor may have been working on when it ended: those that were held before this
-    /// process held any. Waits until every object was seen once.
-    pub async fn inherited(&self) -> &HashSet<String> {
-        let collect = || async {
-            for store in &self.stores {
-                // An error says that the watch is gone, with the controller.
-                let _ = store.wait_until_ready().await;
-            }
-            self.objects()
-                .filter(|object| object.is_held())
-                .map(|object| object.uid().to_owned())
-                .collect()
-        };
-        self.inherited.get_or_init(collect).await
+    /// Whether a predecessor may have been working on an object when it ended: one that is held, and not by this process.
+    pub fn is_inherited(&self, object: &Permission) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        object.is_held() && !held.contains(object.uid())
+    }
+
+    /// This process is about to hold an object.
+    pub fn note_held(&self, object: &Permission) {
+        self.held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(object.uid().to_owned());
+    }
+
+    /// Forgets what was held and is gone.
+    pub fn retain_held(&self, is_there: impl Fn(&str) -> bool) {
+        self.held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|uid| is_there(uid));
     }
 
     /// The worker of a bus, made when it is first needed.
@@ -105,35 +120,40 @@ impl<B: EventBuses> Context<B> {
             .collect()
     }
 
-    /// Whose credentials we have, asked once and again after credentials failed.
+    /// Whose credentials we have, asked once and again after credentials failed. A failure stands for a moment, since every
+    /// object asks.
     pub async fn identity(&self) -> Result<Identity, BusError> {
-        if let Some(identity) = self.identity.read().await.clone() {
-            return Ok(identity);
+        if let Some(answer) = standing(&*self.identity.read().await) {
+            return answer;
         }
         let mut slot = self.identity.write().await;
-        if let Some(identity) = slot.clone() {
-            return Ok(identity);
+        if let Some(answer) = standing(&slot) {
+            return answer;
         }
         let answer = self.buses.identity().await;
         self.metrics.call("GetCallerIdentity", answer.as_ref().err());
-        let identity = answer?;
-        tracing::info!(account = %identity.account, partition = identity.partition, "credentials found");
-        *slot = Some(identity.clone());
-        Ok(identity)
+        match &answer {
+            Ok(Identity { account, partition }) => tracing::info!(%account, partition, "credentials found"),
+            Err(error) => tracing::warn!(%error, "whose the credentials are is not known"),
+        }
+        *slot = Some(answer.clone().map_err(|error| (error, Instant::now())));
+        answer
     }
 
     /// The credentials failed: whose they are must be asked again.
     pub async fn forget_identity(&self) {
-        *self.identity.write().await = None;
+        let mut slot = self.identity.write().await;
+        if let Some(Ok(_)) = *slot {
+            *slot = None;
+        }
     }
 
-    /// The bus that an object means, checked to be one that we may touch for it.
-    pub async fn resolve(&self, object: &Permission) -> Result<BusArn, Problem> {
+    /// The bus that an object means, checked to be one that these credentials may touch for it.
+    pub fn resolve(&self, object: &Permission, identity: &Identity) -> Result<BusArn, Problem> {
         let spec = object
             .event_bus
             .as_ref()
             .map_err(|error| Problem::permanent(Reason::Unreadable, error.clone()))?;
-        let identity = self.identity().await.map_err(|error| Problem::from_error(&error))?;
         self.check_account(&identity.account)?;
         let named = spec
             .region
@@ -152,9 +172,9 @@ impl<B: EventBuses> Context<B> {
                 }
             })?;
         let home = Home {
-            partition: identity.partition,
+            partition: identity.partition.clone(),
             region,
-            account: identity.account,
+            account: identity.account.clone(),
         };
         let bus = spec
             .resolve(&home)
@@ -197,5 +217,12 @@ impl<B: EventBuses> Context<B> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+fn standing(slot: &Option<Result<Identity, (BusError, Instant)>>) -> Option<Result<Identity, BusError>> {
+    match slot.as_ref()? {
+        Ok(identity) => Some(Ok(identity.clone())),
+        Err((error, since)) => (since.elapsed() < FAILURE).then(|| Err(error.clone())),
     }
 }

@@ -13,7 +13,7 @@ use super::context::Context;
 use super::memory::Memory;
 use super::retry::{Attempts, Problem};
 use super::roster::{Role, Roster};
-use super::writes::{Kind, Tally, is_gone, named, summary, writes};
+use super::writes::{Kind, Tally, is_gone, is_release, named, summary, trespass, writes};
 use crate::api::Reason;
 use crate::port::{BusError, EventBuses, RetryClass};
 
@@ -91,6 +91,8 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             .last_read
             .take()
             .and_then(|(document, at)| self.usable(document, at));
+        // A read of before is good for a plan, and for nothing that is told.
+        self.unread = known.is_some();
         for _ in 0..ROUNDS {
             let document = match known.take() {
                 Some(document) => document,
@@ -168,6 +170,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         let document = Document::parse(state.policy.as_deref()).map_err(|error| unreadable(error.to_string()))?;
         self.unread = false;
         self.read_at = asked;
+        self.memory.unlearn_quota(document.size());
         Ok(document)
     }
 
@@ -177,10 +180,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         // A document must not be written while an older one may still land over it.
         let waiting = self.memory.is_outcome_open(now);
         Limits {
-            characters: self
-                .memory
-                .quota
-                .map_or(settings.policy_quota, |quota| quota.min(settings.policy_quota)),
+            characters: self.memory.quota(settings.policy_quota, now),
             document_writes: if waiting {
                 DocumentWrites::Deny
             } else {
@@ -250,46 +250,59 @@ impl<'a, B: EventBuses> Flight<'a, B> {
 
     async fn apply(&mut self, steps: &[Step], document: &Document, ownership: &Ownership) -> Round {
         self.written.clear();
+        if let Some(problem) = steps.iter().find_map(|step| trespass(step, document, ownership)) {
+            return Round::Stop(problem);
+        }
+        let mut stopped = None;
         for step in steps {
-            // No request names a Sid that is not ours, whatever the plan says.
-            if let Some(sid) = named(step).iter().find(|sid| ownership.is_foreign(Some(sid.as_str()))) {
-                let message = format!("refused to name the foreign statement {sid}");
-                tracing::error!(%sid, "the plan names a foreign statement");
-                return Round::Stop(Problem {
-                    reason: Reason::ServiceUnavailable,
-                    message,
-                    mendable: true,
-                });
+            // What must go goes on, whatever keeps others from being put.
+            let releases = is_release(step, ownership);
+            if stopped.is_some() && !releases {
+                continue;
             }
-            for sid in named(step) {
-                self.tally(&sid, |tally| tally.sent = true);
-            }
-            let sent = Instant::now();
-            match self.take(step).await {
-                Ok(()) => self.done(step),
-                Err(error) if is_gone(step, &error) => self.done(step),
-                Err(error) => {
-                    if error.class == RetryClass::UnknownOutcome {
-                        self.memory.lost_answer(sent, self.context.settings.outcome_wait);
-                        self.unread = true;
-                    }
-                    if error.class == RetryClass::ConcurrentModification {
-                        self.context.metrics.conflict(self.bus);
-                        for sid in named(step) {
-                            self.tally(&sid, |tally| tally.conflicts += 1);
-                        }
-                    }
-                    if self.refused(step, document, ownership, &error) {
-                        return Round::Again(Duration::ZERO);
-                    }
-                    return match self.attempts.pause_after(error.class, true) {
-                        Some(pause) => Round::Again(pause),
-                        None => Round::Stop(Problem::from_error(&error)),
-                    };
-                }
+            match self.send(step, document, ownership).await {
+                Round::Taken => {}
+                Round::Stop(problem) if !releases => stopped = Some(problem),
+                round => return round,
             }
         }
-        Round::Taken
+        stopped.map_or(Round::Taken, Round::Stop)
+    }
+
+    async fn send(&mut self, step: &Step, document: &Document, ownership: &Ownership) -> Round {
+        for sid in named(step) {
+            self.tally(&sid, |tally| tally.sent = true);
+        }
+        let sent = Instant::now();
+        let error = match self.take(step).await {
+            Err(error) if !is_gone(step, &error) => error,
+            _ => {
+                self.done(step);
+                return Round::Taken;
+            }
+        };
+        match error.class {
+            RetryClass::UnknownOutcome => {
+                self.memory.lost_answer(sent, self.context.settings.outcome_wait);
+                self.unread = true;
+            }
+            // It failed, and may have done so half-way.
+            RetryClass::Transient => self.unread = true,
+            RetryClass::ConcurrentModification => {
+                self.context.metrics.conflict(self.bus);
+                for sid in named(step) {
+                    self.tally(&sid, |tally| tally.conflicts += 1);
+                }
+            }
+            _ => {}
+        }
+        if self.refused(step, document, ownership, &error) {
+            return Round::Again(Duration::ZERO);
+        }
+        match self.attempts.pause_after(error.class, true) {
+            Some(pause) => Round::Again(pause),
+            None => Round::Stop(Problem::from_write(&error)),
+        }
     }
 
     async fn take(&self, step: &Step) -> Result<(), BusError> {
@@ -359,23 +372,27 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                 self.singly = true;
                 true
             }
-            (RetryClass::TooLong, _) => {
-                let limits = self.limits();
-                let tried = match step {
-                    Step::PutDocument { text, .. } => text.len(),
-                    _ => document.size() + 1,
-                };
-                let quota = limits.characters.min(tried.saturating_sub(1));
-                tracing::warn!(
-                    quota,
-                    assumed = limits.characters,
-                    "the policy quota is smaller than assumed"
-                );
-                self.memory.quota = Some(quota);
-                quota < limits.characters
+            // After other steps of this round the length is not known: the next read tells it.
+            (RetryClass::TooLong, _) if !self.written.is_empty() => true,
+            (RetryClass::TooLong, Step::PutDocument { text, .. }) => self.learn_quota(text.len()),
+            (RetryClass::TooLong, Step::PutStatement { sid, .. }) => {
+                let claims = self.roster.claims(false);
+                let claim = claims.into_iter().find(|claim| claim.statement.sid == *sid);
+                let new = claim.map_or(0, |claim| claim.statement.to_text().len() + 1);
+                let old = document.get(sid.as_str()).map_or(0, |live| live.size() + 1);
+                self.learn_quota(document.size().max(document.frame_size()) + new - old.min(new))
             }
             _ => false,
         }
+    }
+
+    /// A policy of this length was too long: shorter ones may do, for a while.
+    fn learn_quota(&mut self, refused: usize) -> bool {
+        let assumed = self.limits().characters;
+        let quota = assumed.min(refused.saturating_sub(1));
+        tracing::warn!(quota, assumed, "the policy quota is smaller than assumed");
+        self.memory.learn_quota(quota, Instant::now());
+        quota < assumed
     }
 
     fn refuse(&mut self, sid: &Sid, error: &BusError) -> bool {

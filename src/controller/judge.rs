@@ -1,6 +1,6 @@
 //! What a flight means for one object. Pure: the object, how the flight ended, and nothing else.
 
-use busgrant_policy::Ownership;
+use busgrant_policy::{Document, Ownership, Stance};
 
 use super::flight::Landing;
 use super::retry::Problem;
@@ -110,19 +110,27 @@ fn deleting(member: &Member, landing: &Landing, around: &Circumstances) -> Outco
         statements: Vec::new(),
         plan: Vec::new(),
     };
+    let confirmed = match around.ownership.stance(&member.id) {
+        Some(Stance::Released { named }) => named.is_empty(),
+        _ => false,
+    };
+    let clear = |read: &Document| confirmed && member.live_sids(read, around.ownership).is_empty();
     match (&landing.read, &landing.trouble) {
-        // With the bus, its policy is gone. The account was checked before the bus was asked for.
-        (_, Some(trouble)) if trouble.reason == Reason::EventBusNotFound => done(Verdict::Gone),
-        (_, Some(trouble)) => done(Verdict::Waiting(
-            trouble.reason,
-            format!("while deleting: {}", trouble.message),
-        )),
-        (Some(_), None) if around.outcome_open => {
+        _ if around.outcome_open => {
             let message = "while deleting: a call got no answer and may still take effect".to_owned();
             done(Verdict::Working(Reason::OutcomeUnknown, message))
         }
-        (Some(read), None) if member.live_sids(read, around.ownership).is_empty() => done(Verdict::Gone),
-        (_, None) => done(Verdict::Working(
+        // With the bus, its policy is gone. The account was checked before the bus was asked for.
+        (None, Some(trouble)) if trouble.reason == Reason::EventBusNotFound => done(Verdict::Gone),
+        (Some(read), _) if clear(read) => done(Verdict::Gone),
+        (_, Some(trouble)) => {
+            let message = format!("while deleting: {}", trouble.message);
+            done(trouble_verdict(&Problem {
+                message,
+                ..trouble.clone()
+            }))
+        }
+        _ => done(Verdict::Working(
             Reason::Deleting,
             "its statements are being removed".to_owned(),
         )),

@@ -35,10 +35,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the object is gone, or is not the one that was read.
-    pub fn is_outdated(&self) -> bool {
+    /// Whether the object is gone.
+    pub fn is_gone(&self) -> bool {
         let Self::Kube(error) = self else { return false };
-        matches!(&**error, kube::Error::Api(status) if status.is_not_found() || status.is_conflict())
+        matches!(&**error, kube::Error::Api(status) if status.is_not_found())
     }
 }
 
@@ -68,7 +68,7 @@ impl<B> Context<B> {
         let current = match answer {
             Ok(current) if current.uid() == object.uid() => current,
             Ok(_) => return Ok(()),
-            Err(error) if error.is_outdated() => return Ok(()),
+            Err(error) if error.is_gone() => return Ok(()),
             Err(error) => return Err(error),
         };
         let finalizers = current
@@ -95,7 +95,10 @@ impl<B> Context<B> {
     /// Writes a status in place of the one that is there.
     pub async fn write_status(&self, object: &Permission, status: &EventBusPermissionStatus) -> Result<(), Error> {
         let api = self.api(object);
-        let patch = json!({"metadata": {"uid": object.metadata.uid}, "status": whole(status)});
+        // Against what was read or written last: a call that was late must not take the status back.
+        let version = self.ledger.newest_version(object);
+        let patch =
+            json!({"metadata": {"uid": object.metadata.uid, "resourceVersion": version}, "status": whole(status)});
         let patch = Patch::Merge(&patch);
         let answer = bounded(api.patch_status(object.name(), &PatchParams::default(), &patch)).await?;
         self.metrics.status_write();

@@ -39,12 +39,16 @@ impl Lease {
         }
     }
 
-    /// Waits until the lease is ours.
-    pub async fn acquire(&self) {
+    /// Waits until the lease is ours; gives the time from which it is proved to be.
+    pub async fn acquire(&self) -> Instant {
         let mut seen: Option<(Option<LeaseSpec>, Instant)> = None;
         loop {
+            let asked = Instant::now();
             match self.try_for(&mut seen).await {
-                Ok(true) => return tracing::info!(lease = self.name, identity = self.identity, "leads"),
+                Ok(true) => {
+                    tracing::info!(lease = self.name, identity = self.identity, "leads");
+                    return asked;
+                }
                 Ok(false) => {}
                 Err(error) => tracing::debug!(lease = self.name, %error, "not acquired"),
             }
@@ -53,8 +57,7 @@ impl Lease {
     }
 
     /// Renews the lease for as long as it can be proved to be ours, and comes back when it no longer can.
-    pub async fn keep(&self) {
-        let mut proved = Instant::now();
+    pub async fn keep(&self, mut proved: Instant) {
         loop {
             sleep(PERIOD).await;
             let left = DEADLINE.saturating_sub(proved.elapsed());

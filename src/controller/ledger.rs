@@ -89,6 +89,12 @@ impl Ledger {
         }
     }
 
+    /// The newest resource version of an object that we know of.
+    pub fn newest_version(&self, object: &Permission) -> String {
+        let written = self.get(object.uid()).written.map_or(0, |(version, _)| version);
+        written.max(resource_version(object)).to_string()
+    }
+
     /// Remembers a status that the API server took.
     pub fn wrote(&self, answer: &Permission, status: EventBusPermissionStatus) {
         let version = resource_version(answer);

@@ -20,14 +20,14 @@ pub struct Memory {
     pub unknown_until: Option<Instant>,
     /// Whether that call may have been a predecessor's, so that nothing of ours was in it.
     pub unknown_inherited: bool,
-    /// The quota, where the service proved it smaller than we were told.
-    pub quota: Option<usize>,
     /// Sids whose removal was confirmed, by the UID of the object that is being deleted.
     pub removed: HashMap<String, BTreeSet<Sid>>,
     /// Statements of ours that stand with a dead principal although the service took them.
     pub reset: BTreeSet<Sid>,
     /// Flights in a row that had to leave an object out.
     pub left_out: u32,
+    /// The quota, where the service proved it smaller than we were told, and until when that is believed.
+    quota: Option<(usize, Instant)>,
     tombstones: BTreeMap<ObjectId, Instant>,
     refused: HashMap<String, Refusal>,
     blocking: HashMap<String, Refusal>,
@@ -59,6 +59,23 @@ impl Memory {
             self.unknown_until = Some(until);
             self.unknown_inherited = true;
         }
+    }
+
+    /// How many characters a policy may have, where so many are said to be allowed.
+    pub fn quota(&self, told: usize, now: Instant) -> usize {
+        let learnt = self.quota.filter(|(_, until)| now < *until);
+        learnt.map_or(told, |(quota, _)| quota.min(told))
+    }
+
+    /// The service refused a policy of more than so many characters. It may have been full by others for a moment only, or
+    /// the quota may be raised: it is tried again.
+    pub fn learn_quota(&mut self, quota: usize, now: Instant) {
+        self.quota = Some((quota, now + REFUSAL.1));
+    }
+
+    /// A policy of that length stands, so it is allowed.
+    pub fn unlearn_quota(&mut self, length: usize) {
+        self.quota = self.quota.filter(|(quota, _)| length <= *quota);
     }
 
     /// The object's statements are gone; should one come back, it is to be removed.
@@ -105,11 +122,6 @@ impl Memory {
         self.refused.get(text).map(|refusal| refusal.message.as_str())
     }
 
-    /// What the service said of the documents that it refused for other statements.
-    pub fn blockage(&self) -> Option<&str> {
-        self.blocking.values().next().map(|refusal| refusal.message.as_str())
-    }
-
     /// When something that waits here may go on.
     pub fn next_change(&self, now: Instant) -> Option<Instant> {
         let refusals = self
@@ -117,7 +129,12 @@ impl Memory {
             .values()
             .chain(self.blocking.values())
             .map(|refusal| refusal.until);
-        refusals.chain(self.unknown_until).filter(|at| now < *at).min()
+        let quota = self.quota.map(|(_, until)| until);
+        refusals
+            .chain(self.unknown_until)
+            .chain(quota)
+            .filter(|at| now < *at)
+            .min()
     }
 }
 

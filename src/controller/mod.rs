@@ -99,6 +99,8 @@ pub async fn run<B: EventBuses>(
         })
     });
     select(sweep, join_all(watches).boxed()).await;
+    // Flights that nobody waits for end too, and no more begin.
+    let _closed = context.flights.write().await;
 }
 
 /// A reconciliation that panics fails alone.

@@ -14,9 +14,11 @@ use super::retry::Problem;
 use crate::api::Reason;
 use crate::port::EventBuses;
 
+/// The pause before an object is looked at again that a flight left out.
+const LEFT_OUT: Duration = Duration::from_secs(2);
+
 /// Holds a new object, has its bus served, lets go of one whose statements stay.
 pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Context<B>>) -> Result<Action, Error> {
-    context.inherited().await;
     if context.ledger.is_served(&object, Instant::now()) {
         return Ok(again_at(context.ledger.get(object.uid()).retry_at));
     }
@@ -44,10 +46,6 @@ pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Cont
             context.let_go(&object).await?;
             return Ok(Action::await_change());
         }
-    } else if !object.is_held() {
-        // The watch shows the object again once it is held; until then it does not count.
-        context.hold(&object).await?;
-        return Ok(Action::await_change());
     }
     if let (Err(error), false) = (&object.spec, object.is_deleting()) {
         let message = format!("this version of busgrant can't read it, so nothing of it is acted on: {error}");
@@ -58,18 +56,31 @@ pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Cont
         };
         return Ok(again_at(context.report_problem(&object, &problem).await));
     }
-    match context.resolve(&object).await {
-        Ok(bus) => {
-            context.worker(&bus).serve(Arc::clone(&object)).await;
-            // From here the bus's worker tries again by itself.
-            Ok(Action::await_change())
-        }
+    let resolved = match context.identity().await {
+        Ok(identity) => context.resolve(&object, &identity),
+        Err(error) => Err(Problem::from_error(&error)),
+    };
+    let bus = match resolved {
+        Ok(bus) => bus,
         Err(problem) => {
             if problem.reason == Reason::CredentialsUnavailable {
                 context.forget_identity().await;
             }
-            Ok(again_at(context.report_problem(&object, &problem).await))
+            return Ok(again_at(context.report_problem(&object, &problem).await));
         }
+    };
+    if !object.is_held() {
+        // The watch shows the object again once it is held; until then it does not count.
+        context.note_held(&object);
+        context.hold(&object).await?;
+        return Ok(Action::await_change());
+    }
+    context.worker(&bus).serve(Arc::clone(&object)).await;
+    // From here the bus's worker tries again by itself, unless the flight had to leave the object out.
+    let entry = context.ledger.get(object.uid());
+    match entry.served {
+        Some(served) if served == Fingerprint::of(&object) => Ok(Action::await_change()),
+        _ => Ok(Action::requeue(LEFT_OUT)),
     }
 }
 

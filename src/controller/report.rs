@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use busgrant_policy::{BusArn, DocumentWrites, Ownership};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -21,6 +24,8 @@ use super::writes::Tally;
 use crate::api::{EventBusPermissionStatus, Reason};
 use crate::port::EventBuses;
 
+/// How many objects are told at a time.
+const AT_ONCE: usize = 16;
 /// The pauses between attempts for one object.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(1);
@@ -34,6 +39,8 @@ struct Seen<'a> {
     tally: Option<&'a Tally>,
     /// Whether the policy was read, or may have been changed by us: otherwise nothing new is known of it.
     changed: bool,
+    /// Whether something kept the flight from its end.
+    troubled: bool,
     /// Whether all that is waited for is what a predecessor may have sent.
     inherited: bool,
     /// When what is remembered of the bus next allows more, where that is all that is waited for.
@@ -48,25 +55,30 @@ impl<B: EventBuses> Context<B> {
             bus: bus.clone(),
             policy: None,
         };
-        for member in &mut roster.members {
-            let status = self.ledger.status_of(&member.object);
-            let Some(compiled) = member.compiled().filter(|_| status.event_bus.is_none()) else {
-                continue;
-            };
-            let acceptance = Acceptance::of(compiled);
-            let status = pinned(
-                &status,
-                member.object.generation(),
-                &acceptance,
-                &facts,
-                Timestamp::now(),
-            );
-            if let Err(error) = self.write_status(&member.object, &status).await {
-                tracing::warn!(object = member.label(), %error, "left out: its status can't be written");
-                member.role = Role::Shielded;
-                roster.left_out = true;
-            }
+        let pins = roster
+            .members
+            .iter()
+            .map(|member| self.pin_one(member, &facts).boxed())
+            .collect();
+        let pinned = at_once(pins).await;
+        for (member, _) in roster.members.iter_mut().zip(pinned).filter(|(_, pinned)| !pinned) {
+            member.role = Role::Shielded;
+            roster.left_out = true;
         }
+    }
+
+    async fn pin_one(&self, member: &Member, facts: &BusFacts) -> bool {
+        let status = self.ledger.status_of(&member.object);
+        let Some(compiled) = member.compiled().filter(|_| status.event_bus.is_none()) else {
+            return true;
+        };
+        let (generation, acceptance) = (member.object.generation(), Acceptance::of(compiled));
+        let status = pinned(&status, generation, &acceptance, facts, Timestamp::now());
+        let written = self.write_status(&member.object, &status).await;
+        if let Err(error) = &written {
+            tracing::warn!(object = member.label(), %error, "left out: its status can't be written");
+        }
+        written.is_ok()
     }
 
     /// Reports how a flight ended to each object; gives when the bus is to be tried again.
@@ -80,52 +92,78 @@ impl<B: EventBuses> Context<B> {
         let now = Instant::now();
         let buried = memory.buried(now);
         let ownership = roster.ownership(self, memory, &buried, false);
-        let allowed = memory.quota.map_or(self.settings.policy_quota, |quota| {
-            quota.min(self.settings.policy_quota)
-        });
+        let allowed = memory.quota(self.settings.policy_quota, now);
         let facts = BusFacts::of(bus, landing.read.as_ref(), allowed, &ownership);
         self.metrics
             .flight(bus, landing.read.as_ref().map(|read| orphans(read, &ownership)));
         let settles = memory.next_change(now);
-        let mut retry = settles;
-        for member in &roster.members {
-            if let Role::Shielded = member.role {
-                continue;
-            }
-            let outcome = {
-                let around = Circumstances {
-                    ownership: &ownership,
-                    outcome_open: self.is_open_for(member, memory, landing.read_at.unwrap_or(now)),
-                    documents_allowed: self.settings.document_writes == DocumentWrites::Allow,
-                    refusal: &|text| memory.refusal(text).map(str::to_owned),
-                };
-                judge(member, landing, &around)
+        let sent = landing.tallies.values().any(|tally| tally.sent);
+        let read_at = landing.read_at.unwrap_or(now);
+        let mut reports = Vec::new();
+        for member in roster
+            .members
+            .iter()
+            .filter(|member| !matches!(member.role, Role::Shielded))
+        {
+            let around = Circumstances {
+                ownership: &ownership,
+                outcome_open: self.is_open_for(member, memory, read_at),
+                documents_allowed: self.settings.document_writes == DocumentWrites::Allow,
+                refusal: &|text| memory.refusal(text).map(str::to_owned),
             };
-            if outcome.verdict == Verdict::Gone {
-                if let Some(tally) = landing.tallies.get(&member.id) {
-                    self.tell_writes(&member.object, tally, false);
-                }
-                match self.let_go(&member.object).await {
-                    Ok(()) => {
-                        memory.removed.remove(member.object.uid());
-                        memory.bury(member.id.clone(), now);
-                        self.ledger.forget(member.object.uid());
-                        continue;
-                    }
-                    Err(error) => tracing::warn!(object = member.label(), %error, "can't be let go yet"),
-                }
-            }
+            let outcome = judge(member, landing, &around);
             let seen = Seen {
                 facts: Some(&facts),
                 tally: landing.tallies.get(&member.id),
-                changed: landing.read.is_some() || landing.tallies.values().any(|tally| tally.sent),
-                inherited: memory.unknown_inherited && memory.is_outcome_open(landing.read_at.unwrap_or(now)),
+                changed: landing.read.is_some() || sent,
+                troubled: landing.trouble.is_some(),
+                inherited: memory.unknown_inherited && memory.is_outcome_open(read_at),
                 settles: settles.filter(|_| landing.trouble.is_none()),
             };
-            let at = self.tell_outcome(&member.object, &outcome, &seen).await;
-            retry = retry.into_iter().chain(at).min();
+            reports.push(self.report_one(member, outcome, seen).boxed());
         }
-        retry
+        let ends = at_once(reports).await;
+        for gone in ends.iter().filter_map(|(gone, _)| *gone) {
+            memory.removed.remove(gone.object.uid());
+            memory.bury(gone.id.clone(), now);
+        }
+        ends.into_iter().filter_map(|(_, at)| at).chain(settles).min()
+    }
+
+    /// Lets a member go whose statements are gone, or tells it how it stands.
+    async fn report_one<'m>(
+        &self,
+        member: &'m Member,
+        outcome: Outcome,
+        seen: Seen<'_>,
+    ) -> (Option<&'m Member>, Option<Instant>) {
+        if outcome.verdict == Verdict::Gone {
+            match self.let_go(&member.object).await {
+                Ok(()) => {
+                    if let Some(tally) = seen.tally {
+                        self.tell_writes(&member.object, tally, false);
+                    }
+                    self.ledger.forget(member.object.uid());
+                    return (Some(member), None);
+                }
+                Err(error) => tracing::warn!(object = member.label(), %error, "can't be let go yet"),
+            }
+        }
+        (None, self.tell_outcome(&member.object, &outcome, &seen).await)
+    }
+
+    /// Reports every object of a bus that nothing can be done for: whose the credentials are is not known.
+    pub async fn report_unidentified(&self, bus: &BusArn, problem: &Problem) -> Option<Instant> {
+        let bus = bus.to_string();
+        let objects: Vec<_> = self
+            .objects()
+            .filter(|object| object.pinned_bus() == Some(&bus))
+            .collect();
+        let reports = objects
+            .iter()
+            .map(|object| self.report_problem(object, problem).boxed())
+            .collect();
+        at_once(reports).await.into_iter().flatten().min()
     }
 
     /// Reports an object whose bus can't be worked on; gives when it is to be tried again.
@@ -137,10 +175,9 @@ impl<B: EventBuses> Context<B> {
         let entry = self.ledger.get(object.uid());
         let fingerprint = Fingerprint::of(object);
         let unchanged = entry.served.as_ref() == Some(&fingerprint);
-        let attempts = match outcome.verdict {
-            Verdict::Working(..) | Verdict::Waiting(..) | Verdict::Gone if unchanged => entry.attempts + 1,
-            Verdict::Working(..) | Verdict::Waiting(..) | Verdict::Gone => 1,
-            _ => 0,
+        let attempts = match is_open(&outcome.verdict, seen.troubled) {
+            true if unchanged => entry.attempts + 1,
+            open => u32::from(open),
         };
         let old = self.ledger.status_of(object);
         let forgiven = matches!(outcome.verdict, Verdict::Working(..)) && !seen.changed && attempts <= FORGIVEN;
@@ -166,7 +203,7 @@ impl<B: EventBuses> Context<B> {
         } else if differs(&old, &new) && !passing {
             match self.write_status(object, &new).await {
                 Ok(()) => self.tell_trouble(object, &old, outcome),
-                Err(error) if error.is_outdated() => {}
+                Err(error) if error.is_gone() => {}
                 Err(error) => {
                     written = false;
                     tracing::warn!(namespace = object.namespace(), name = object.name(), %error, "the status can't be written");
@@ -174,21 +211,19 @@ impl<B: EventBuses> Context<B> {
             }
         }
         let retry = match outcome.verdict {
+            _ if !written => Some(Instant::now() + jittered(FIRST_RETRY / 5, attempts.max(1), LAST_RETRY)),
+            _ if attempts == 0 => None,
             // Only time helps, and how long is known.
             Verdict::Working(Reason::OutcomeUnknown, _)
             | Verdict::Waiting(Reason::StatementRefused | Reason::DocumentBlocked, _)
-                if seen.settles.is_some() && written =>
+                if seen.settles.is_some() =>
             {
-                let end = until_patience_ends(&new, &outcome.verdict).map(|end| Instant::now() + end);
-                end.into_iter().chain(seen.settles).min()
+                seen.settles
             }
-            _ if attempts == 0 && written => None,
-            _ => {
-                let pause = jittered(FIRST_RETRY, attempts.max(1), LAST_RETRY);
-                let end = until_patience_ends(&new, &outcome.verdict);
-                Some(Instant::now() + end.map_or(pause, |end| end.min(pause)))
-            }
+            _ => Some(Instant::now() + jittered(FIRST_RETRY, attempts, LAST_RETRY)),
         };
+        let stalls = until_patience_ends(&new, &outcome.verdict).map(|end| Instant::now() + end);
+        let retry = retry.into_iter().chain(stalls).min();
         self.ledger.update(object.uid(), |entry| {
             entry.served = Some(fingerprint);
             entry.in_sync = outcome.verdict == Verdict::InSync || (passing && entry.in_sync);
@@ -245,6 +280,21 @@ fn is_ready(status: &EventBusPermissionStatus, object: &Permission) -> bool {
             .any(|condition| condition.type_ == "Ready" && condition.status == "True")
     };
     status.observed_generation == Some(object.generation()) && !object.is_deleting() && ready()
+}
+
+/// Does some at a time of what is to be done, and gives the results in their order.
+async fn at_once<T>(work: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    stream::iter(work).buffered(AT_ONCE).collect().await
+}
+
+/// Whether an object is to be tried again: it is at work or waits, or it stands still for a reason of its own while something
+/// else kept its other statements from being served.
+fn is_open(verdict: &Verdict, troubled: bool) -> bool {
+    match verdict {
+        Verdict::Working(..) | Verdict::Waiting(..) | Verdict::Gone => true,
+        Verdict::Stalled(..) => troubled,
+        Verdict::InSync | Verdict::Paused(_) => false,
+    }
 }
 
 /// How long until what somebody may be mending is called stalled, which the status is to say at once.

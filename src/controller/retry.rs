@@ -55,6 +55,17 @@ impl Problem {
         }
     }
 
+    /// A failed write as what it means for an object. That something was not found says nothing of the bus: a read does.
+    pub fn from_write(error: &BusError) -> Self {
+        match error.class {
+            RetryClass::NotFound => Self {
+                reason: Reason::ServiceUnavailable,
+                ..Self::from_error(error)
+            },
+            _ => Self::from_error(error),
+        }
+    }
+
     /// Whether it is a matter of time alone: the object is being worked on. Otherwise somebody has to mend something.
     pub fn passes(&self) -> bool {
         matches!(

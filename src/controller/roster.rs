@@ -10,7 +10,7 @@ use super::memory::Memory;
 use super::permission::Permission;
 use crate::api::naming::object_id;
 use crate::api::{Compiled, Consent, compile};
-use crate::port::EventBuses;
+use crate::port::{EventBuses, Identity};
 
 /// One object on the bus.
 #[derive(Debug)]
@@ -47,10 +47,10 @@ pub struct Roster {
 
 impl Roster {
     /// Everything on this bus that the watch has shown.
-    pub async fn of<B: EventBuses>(context: &Context<B>, bus: &BusArn) -> Self {
+    pub fn of<B: EventBuses>(context: &Context<B>, bus: &BusArn, identity: &Identity) -> Self {
         let mut members = Vec::new();
         for object in context.objects() {
-            let resolved = context.resolve(&object).await.ok();
+            let resolved = context.resolve(&object, identity).ok();
             let is_pinned = object.pinned_bus().is_some_and(|pinned| pinned == bus.to_string());
             if resolved.as_ref() != Some(bus) && !is_pinned {
                 continue;

@@ -24,6 +24,7 @@ pub async fn sweep<B: EventBuses>(context: Arc<Context<B>>) {
 async fn sweep_once<B: EventBuses>(context: &Arc<Context<B>>) {
     let present: HashSet<String> = context.objects().map(|object| object.uid().to_owned()).collect();
     context.ledger.retain(|uid| present.contains(uid));
+    context.retain_held(|uid| present.contains(uid));
     let mut regions: BTreeMap<Region, Vec<_>> = BTreeMap::new();
     for (bus, worker) in context.workers() {
         regions.entry(bus.region().clone()).or_default().push((bus, worker));

@@ -15,6 +15,7 @@ use super::context::Context;
 use super::flight::Flight;
 use super::memory::Memory;
 use super::permission::Permission;
+use super::retry::Problem;
 use super::roster::Roster;
 use crate::api::Reason;
 use crate::port::EventBuses;
@@ -96,6 +97,7 @@ async fn work<B: EventBuses>(
         }
         let Some(context) = context.upgrade() else { return };
         if is_needed(&context, &requests, wake) {
+            let _flying = context.flights.read().await;
             let confirmed = seen.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, at)| at);
             let changed = requests.iter().any(|request| matches!(request, Request::Changed));
             memory.last_read = memory
@@ -135,16 +137,15 @@ async fn fly<B: EventBuses>(
     memory: &mut Memory,
     seen: &Seen,
 ) -> Option<Instant> {
-    let mut roster = Roster::of(context, bus).await;
+    let identity = match context.identity().await {
+        Ok(identity) => identity,
+        Err(error) => return context.report_unidentified(bus, &Problem::from_error(&error)).await,
+    };
+    let mut roster = Roster::of(context, bus, &identity);
     for member in &roster.members {
         memory.unbury(&member.id);
     }
-    let inherited = context.inherited().await;
-    if roster
-        .members
-        .iter()
-        .any(|member| inherited.contains(member.object.uid()))
-    {
+    if roster.members.iter().any(|member| context.is_inherited(&member.object)) {
         memory.inherit(context.started + context.settings.outcome_wait);
     }
     if roster.has_deleting() {
@@ -183,6 +184,6 @@ fn digest(document: &Document) -> u64 {
         .collect();
     texts.sort_unstable();
     let mut hasher = DefaultHasher::new();
-    texts.hash(&mut hasher);
+    (document.knows_variables(), texts).hash(&mut hasher);
     hasher.finish()
 }

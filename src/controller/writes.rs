@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use busgrant_policy::{Sid, Step};
+use busgrant_policy::{Document, Ownership, Sid, Stance, Step};
 
+use super::retry::Problem;
+use crate::api::Reason;
 use crate::port::{BusError, RetryClass};
 
 /// What one flight did for one object.
@@ -46,6 +48,43 @@ pub fn writes(step: &Step) -> Vec<(Sid, Kind)> {
 /// The Sids that a step names.
 pub fn named(step: &Step) -> Vec<Sid> {
     writes(step).into_iter().map(|(sid, _)| sid).collect()
+}
+
+/// What no plan may ever ask for, checked once more before anything is sent: a request that names a Sid that is not ours, or
+/// a document without a statement of somebody else's as it was read.
+pub fn trespass(step: &Step, document: &Document, ownership: &Ownership) -> Option<Problem> {
+    let named = named(step)
+        .into_iter()
+        .find(|sid| ownership.is_foreign(Some(sid.as_str())));
+    let dropped = match step {
+        Step::PutDocument { text, .. } => {
+            let mut foreign = document
+                .statements()
+                .iter()
+                .filter(|live| ownership.is_foreign(live.sid()));
+            foreign
+                .find(|live| !text.contains(live.text()))
+                .map(|live| live.sid().unwrap_or_default().to_owned())
+        }
+        _ => None,
+    };
+    let sid = named.map(|sid| sid.to_string()).or(dropped)?;
+    tracing::error!(sid, "the plan touches a foreign statement");
+    let message = format!("a plan that touches the foreign statement {sid} was refused: please report this");
+    Some(Problem {
+        reason: Reason::ServiceUnavailable,
+        message,
+        mendable: true,
+    })
+}
+
+/// Whether a step removes a statement of an object that goes as a whole.
+pub fn is_release(step: &Step, ownership: &Ownership) -> bool {
+    let Step::RemoveStatement { sid } = step else {
+        return false;
+    };
+    let owned = ownership.read(Some(sid.as_str()));
+    owned.is_some_and(|owned| matches!(ownership.stance(&owned.object), Some(Stance::Released { .. })))
 }
 
 /// A statement that is to go and is not there is gone; whether the bus is, the next read says.
