@@ -122,14 +122,20 @@ impl EventBuses for Aws {
         let mut buses = Vec::new();
         let mut token = None;
         loop {
-            let page = client.list_event_buses().limit(100).set_next_token(token).send().await;
+            let page = client
+                .list_event_buses()
+                .limit(100)
+                .set_next_token(token.clone())
+                .send()
+                .await;
             let page = page.map_err(|error| failure("ListEventBuses", &error, RetryClass::Transient))?;
             let found = page.event_buses.unwrap_or_default().into_iter();
             buses.extend(found.map(|bus| BusState {
                 arn: bus.arn.unwrap_or_default(),
                 policy: bus.policy,
             }));
-            token = page.next_token;
+            // A token that comes again would have no end.
+            token = page.next_token.filter(|next| token.as_ref() != Some(next));
             if token.is_none() {
                 return Ok(buses);
             }

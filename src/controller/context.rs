@@ -123,11 +123,11 @@ impl<B: EventBuses> Context<B> {
     /// Whose credentials we have, asked once and again after credentials failed. A failure stands for a moment, since every
     /// object asks.
     pub async fn identity(&self) -> Result<Identity, BusError> {
-        if let Some(answer) = standing(&*self.identity.read().await) {
+        if let Some(answer) = standing(self.identity.read().await.as_ref()) {
             return answer;
         }
         let mut slot = self.identity.write().await;
-        if let Some(answer) = standing(&slot) {
+        if let Some(answer) = standing(slot.as_ref()) {
             return answer;
         }
         let answer = self.buses.identity().await;
@@ -220,8 +220,8 @@ impl<B: EventBuses> Context<B> {
     }
 }
 
-fn standing(slot: &Option<Result<Identity, (BusError, Instant)>>) -> Option<Result<Identity, BusError>> {
-    match slot.as_ref()? {
+fn standing(slot: Option<&Result<Identity, (BusError, Instant)>>) -> Option<Result<Identity, BusError>> {
+    match slot? {
         Ok(identity) => Some(Ok(identity.clone())),
         Err((error, since)) => (since.elapsed() < FAILURE).then(|| Err(error.clone())),
     }

@@ -185,7 +185,7 @@ fn shown(
         };
         match fault.kind {
             FaultKind::OpaquePrincipals => {
-                document = renamed(&document, |arn| policy.bindings.get(arn).cloned(), fault.sid.as_deref());
+                document = renamed(document, |arn| policy.bindings.get(arn).cloned(), fault.sid.as_deref());
             }
             FaultKind::ShuffleStatements => {
                 if let Some(statements) = document.get_mut("Statement").and_then(Value::as_array_mut)

@@ -11,7 +11,7 @@ use crate::evaluate::glob;
 use crate::iam::Iam;
 use crate::input::twelve_digits;
 use crate::java::sort_as_hash_map;
-use crate::policy::{Policy, renamed, sid_of, strings};
+use crate::policy::{Policy, renamed, sid_of, statements, strings};
 use crate::state::BusName;
 
 /// The actions a bus policy may name: 15 of the service's 60 (aws-observations #157 to #216).
@@ -70,15 +70,14 @@ pub(crate) fn admit(text: &str, bus: &BusName) -> Result<Map<String, Value>, Ref
     if statement.is_object() {
         *statement = Value::Array(vec![statement.take()]); // it comes back as an array (aws-observations #40)
     }
-    let statements = document.get("Statement").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    if statements.is_empty() {
+    if statements(&document).is_empty() {
         return Err(Refusal::validation("Could not parse the policy: Statement is empty!"));
     }
-    for statement in statements {
+    for statement in statements(&document) {
         required_fields(statement)?;
     }
     let mut sids = Vec::new();
-    for (index, statement) in statements.iter().enumerate() {
+    for (index, statement) in statements(&document).iter().enumerate() {
         let sid = sid_of(statement);
         let problem = if sids.contains(&sid) {
             Some("The Statement Ids in the policy are not unique".to_owned())
@@ -95,14 +94,13 @@ pub(crate) fn admit(text: &str, bus: &BusName) -> Result<Map<String, Value>, Ref
         }
     }
     // Bare account ids become root ARNs (aws-observations #32).
-    Ok(renamed(&document, |principal| twelve_digits(principal).then(|| bus.root_arn(principal)), None))
+    Ok(renamed(document, |principal| twelve_digits(principal).then(|| bus.root_arn(principal)), None))
 }
 
 /// Finds out whom the document's principals are, all or nothing.
-pub(crate) fn bind(document: Map<String, Value>, iam: &Iam, bus: &BusName) -> Result<Policy, Refusal> {
-    let mut policy = Policy::new(document, BTreeMap::new());
+pub(crate) fn bind(document: &Map<String, Value>, iam: &Iam, bus: &BusName) -> Result<Policy, Refusal> {
     let invalid = || Refusal::validation("Policy contains an invalid principal"); // aws-observations #55
-    for statement in policy.statements() {
+    for statement in statements(document) {
         match statement.get("Principal") {
             Some(Value::String(everyone)) if everyone == "*" => {}
             Some(Value::Object(kinds)) if !kinds.is_empty() => {
@@ -121,9 +119,7 @@ pub(crate) fn bind(document: Map<String, Value>, iam: &Iam, bus: &BusName) -> Re
             _ => return Err(invalid()),
         }
     }
-    let bindings = policy.principals("AWS").into_iter().filter_map(|arn| Some((arn.to_owned(), iam.unique_id(arn)?)));
-    policy.bindings = bindings.collect();
-    Ok(policy)
+    Ok(Policy::bound(document, iam))
 }
 
 fn missing(field: &str) -> Refusal {

@@ -11,7 +11,7 @@ use crate::conditions::satisfied;
 use crate::error::Refusal;
 use crate::iam::{Caller, Iam, IdentityPolicy};
 use crate::input::twelve_digits;
-use crate::policy::{Policy, strings};
+use crate::policy::{Policy, statements, strings};
 
 /// The request's context: condition keys in lower case, with their values.
 pub(crate) type Context = BTreeMap<String, Vec<String>>;
@@ -45,7 +45,10 @@ pub(crate) fn authorize(policy: Option<&Policy>, iam: &Iam, attempt: &Attempt<'_
         let because = format!("{because} the {} action", attempt.action);
         Err(Refusal::access_denied(&caller.arn, attempt.action, attempt.resource, &because))
     };
-    for statement in policy.map_or(&[][..], Policy::statements) {
+    let document = policy.map(Policy::document).unwrap_or_default();
+    // `${…}` is literal before version 2012-10-17 ("IAM JSON policy elements: Version").
+    let variables = document.get("Version").and_then(Value::as_str) == Some("2012-10-17");
+    for statement in statements(&document) {
         let matched = matches_principal(statement.get("Principal"), policy, caller);
         let listed = |field: &str, value: &str, fold: bool| {
             let fold = |text: &str| {
@@ -56,7 +59,7 @@ pub(crate) fn authorize(policy: Option<&Policy>, iam: &Iam, attempt: &Attempt<'_
         let applies = matched != Match::No
             && listed("Action", attempt.action, true)
             && listed("Resource", attempt.resource, false)
-            && satisfied(statement.get("Condition"), &context, policy.is_some_and(expands_variables));
+            && satisfied(statement.get("Condition"), &context, variables);
         match statement.get("Effect").and_then(Value::as_str) {
             Some("Deny") if applies => {
                 let because = "with an explicit deny in a resource-based policy";
@@ -76,11 +79,6 @@ pub(crate) fn authorize(policy: Option<&Policy>, iam: &Iam, attempt: &Attempt<'_
         }
         (false, _, Match::No) => denied("because no resource-based policy allows"),
     }
-}
-
-/// `${…}` is literal before version 2012-10-17 ("IAM JSON policy elements: Version").
-fn expands_variables(policy: &Policy) -> bool {
-    policy.document.get("Version").and_then(Value::as_str) == Some("2012-10-17")
 }
 
 fn matches_principal(principal: Option<&Value>, policy: Option<&Policy>, caller: &Caller) -> Match {

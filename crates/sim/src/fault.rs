@@ -68,7 +68,7 @@ pub enum FaultKind {
         /// How long.
         millis: u64,
     },
-    /// Reads show policies as they were so many changes ago, at most 32.
+    /// Reads show policies as they were so many changes ago, at most 16.
     StaleReadBehind {
         /// How many.
         changes: usize,

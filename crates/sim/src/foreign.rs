@@ -72,7 +72,7 @@ impl ForeignWriter {
         });
         if self.documents && random.chance(0.3) {
             let next = Policy::with_statement(current, &sid, statement);
-            return ForeignWrite::Document { policy: Some(Value::Object(next.document)) };
+            return ForeignWrite::Document { policy: Some(Value::Object(next.document())) };
         }
         if random.chance(0.3) { ForeignWrite::Remove { sid } } else { ForeignWrite::Put { statement } }
     }

@@ -174,7 +174,7 @@ fn plan(world: &mut World, name: &BusName, edit: Edit, now: i64) -> Result<Plann
                 Next::Same
             } else {
                 within_quota(world, &stored, &text)?;
-                Next::Policy(Some(bind(document, &world.iam, name)?))
+                Next::Policy(Some(bind(&document, &world.iam, name)?))
             }
         }
     };

@@ -8,104 +8,99 @@ use serde_json::{Map, Value, json};
 use crate::iam::Iam;
 use crate::java::sort_as_hash_map;
 
-/// A stored policy. Immutable, so that snapshots, history and journal share it.
+/// A stored policy. Immutable, so that snapshots, history and journal share it; as text, a fraction of the size of a
+/// parsed one.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Policy {
-    /// The document with `Statement` as an array, principals as ARNs.
-    pub(crate) document: Map<String, Value>,
-    /// Its compact text: what is compared, measured and, unless a principal has died, read back.
+    /// The document, compact, with `Statement` as an array and principals as ARNs: what is compared, measured and,
+    /// unless a principal has died, read back.
     pub(crate) text: Arc<str>,
     /// Role or user ARN to the unique id it stood for when it was put.
     pub(crate) bindings: BTreeMap<String, String>,
 }
 
 impl Policy {
-    pub(crate) fn new(document: Map<String, Value>, bindings: BTreeMap<String, String>) -> Self {
-        let text = compact(&document);
-        Self { document, text, bindings }
+    /// A policy whose principals are bound to who bears their names now.
+    pub(crate) fn bound(document: &Map<String, Value>, iam: &Iam) -> Self {
+        let principals = principals(document).into_iter();
+        let bindings = principals.filter_map(|arn| Some((arn.to_owned(), iam.unique_id(arn)?))).collect();
+        Self { text: compact(document), bindings }
     }
 
-    /// A policy put by another writer through the control API: kept as it is, known principals bound.
+    /// A policy put by another writer through the control API: kept as it is. Nothing when it has no statements.
     pub(crate) fn unchecked(document: &Value, iam: &Iam) -> Option<Self> {
         let mut document = document.as_object()?.clone();
         if let Some(statement @ Value::Object(_)) = document.get_mut("Statement") {
             *statement = Value::Array(vec![statement.take()]);
         }
-        let mut policy = Self::new(document, BTreeMap::new());
-        policy.statements().first()?;
-        for arn in policy.principals("AWS").into_iter().map(ToOwned::to_owned).collect::<Vec<_>>() {
-            if let Some(id) = iam.unique_id(&arn) {
-                policy.bindings.insert(arn, id);
-            }
-        }
-        Some(policy)
+        (!statements(&document).is_empty()).then(|| Self::bound(&document, iam))
     }
 
-    pub(crate) fn statements(&self) -> &[Value] {
-        self.document.get("Statement").and_then(Value::as_array).map_or(&[], Vec::as_slice)
-    }
-
-    /// Every principal of one kind ("AWS", "Service"), statement by statement.
-    pub(crate) fn principals<'a>(&'a self, kind: &'a str) -> Vec<&'a str> {
-        self.statements()
-            .iter()
-            .flat_map(|statement| strings(statement.get("Principal").and_then(|p| p.get(kind))))
-            .collect()
+    pub(crate) fn document(&self) -> Map<String, Value> {
+        serde_json::from_str(&self.text).unwrap_or_default()
     }
 
     /// This policy with one statement put by Sid: replaced where it is, or added; then in the order of the service's
     /// map (aws-observations #14, #30). Bindings of the others stay: the short form touches one Sid.
     pub(crate) fn with_statement(current: Option<&Self>, sid: &str, statement: Value) -> Self {
-        let mut statements = current.map_or_else(Vec::new, |policy| policy.statements().to_vec());
-        match statements.iter_mut().find(|other| sid_of(other) == Some(sid)) {
-            Some(existing) => *existing = statement,
-            None => statements.push(statement),
-        }
-        sort_as_hash_map(&mut statements, |statement| sid_of(statement).unwrap_or_default());
-        Self::around(current, statements)
+        Self::changed(current, |statements| {
+            match statements.iter_mut().find(|other| sid_of(other) == Some(sid)) {
+                Some(existing) => *existing = statement,
+                None => statements.push(statement),
+            }
+            sort_as_hash_map(statements, |statement| sid_of(statement).unwrap_or_default());
+        })
     }
 
     /// This policy without a statement: `None` inside when it was the last one (aws-observations #108), and `None`
     /// outside when there is no such Sid.
     #[expect(clippy::option_option, reason = "no such statement, and no statement left, are two things")]
     pub(crate) fn without_statement(&self, sid: &str) -> Option<Option<Self>> {
-        let kept: Vec<Value> = self.statements().iter().filter(|other| sid_of(other) != Some(sid)).cloned().collect();
-        if kept.len() == self.statements().len() {
-            return None;
-        }
-        Some((!kept.is_empty()).then(|| Self::around(Some(self), kept)))
+        let (mut found, mut left) = (false, false);
+        let rest = Self::changed(Some(self), |statements| {
+            let before = statements.len();
+            statements.retain(|other| sid_of(other) != Some(sid));
+            (found, left) = (statements.len() < before, !statements.is_empty());
+        });
+        found.then(|| left.then_some(rest))
     }
 
-    fn around(current: Option<&Self>, statements: Vec<Value>) -> Self {
-        let mut document = current.map_or_else(
-            || Map::from_iter([("Version".to_owned(), json!("2012-10-17"))]),
-            |policy| policy.document.clone(),
-        );
-        document.insert("Statement".to_owned(), Value::Array(statements));
-        let mut policy = Self::new(document, BTreeMap::new());
-        if let Some(current) = current {
-            let named = policy.principals("AWS");
-            let kept = current.bindings.iter().filter(|(arn, _)| named.contains(&arn.as_str()));
-            let kept: BTreeMap<_, _> = kept.map(|(arn, id)| (arn.clone(), id.clone())).collect();
-            policy.bindings = kept;
+    fn changed(current: Option<&Self>, change: impl FnOnce(&mut Vec<Value>)) -> Self {
+        let new = || Map::from_iter([("Version".to_owned(), json!("2012-10-17"))]);
+        let mut document = current.map_or_else(new, Self::document);
+        if let Value::Array(statements) = document.entry("Statement").or_insert_with(|| json!([])) {
+            change(statements);
         }
-        policy
+        let mut bindings = current.map_or_else(BTreeMap::new, |policy| policy.bindings.clone());
+        bindings.retain(|arn, _| principals(&document).contains(&arn.as_str()));
+        Self { text: compact(&document), bindings }
     }
 
     /// What a read shows: a deleted role's or user's unique id in place of its ARN, from some time after the deletion
     /// on, also when one of the same name exists again (aws-observations #80, #97, #100).
     pub(crate) fn shown(&self, iam: &Iam, now: i64) -> Arc<str> {
-        let dead = |(arn, id): (&String, &String)| iam.shows_as_id(arn, id, now).then(|| (arn.clone(), id.clone()));
-        let dead: BTreeMap<String, String> = self.bindings.iter().filter_map(dead).collect();
-        if dead.is_empty() {
+        if !self.bindings.iter().any(|(arn, id)| iam.shows_as_id(arn, id, now)) {
             return Arc::clone(&self.text);
         }
-        compact(&renamed(&self.document, |arn| dead.get(arn).cloned(), None))
+        let dead = |arn: &str| self.bindings.get(arn).filter(|id| iam.shows_as_id(arn, id, now)).cloned();
+        compact(&renamed(self.document(), dead, None))
     }
 }
 
 pub(crate) fn compact(document: &Map<String, Value>) -> Arc<str> {
-    Value::Object(document.clone()).to_string().into()
+    serde_json::to_string(document).unwrap_or_default().into()
+}
+
+pub(crate) fn statements(document: &Map<String, Value>) -> &[Value] {
+    document.get("Statement").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Every AWS principal, statement by statement.
+fn principals(document: &Map<String, Value>) -> Vec<&str> {
+    statements(document)
+        .iter()
+        .flat_map(|one| strings(one.get("Principal").and_then(|kinds| kinds.get("AWS"))))
+        .collect()
 }
 
 pub(crate) fn sid_of(statement: &Value) -> Option<&str> {
@@ -123,15 +118,12 @@ pub(crate) fn strings(value: Option<&Value>) -> Vec<&str> {
 
 /// The document with AWS principals renamed where `rename` knows another name; in the statement `sid` only, or in all.
 pub(crate) fn renamed(
-    document: &Map<String, Value>,
+    mut document: Map<String, Value>,
     rename: impl Fn(&str) -> Option<String>,
     sid: Option<&str>,
 ) -> Map<String, Value> {
-    let mut document = document.clone();
-    let Some(statements) = document.get_mut("Statement").and_then(Value::as_array_mut) else {
-        return document;
-    };
-    for statement in statements.iter_mut().filter(|one| sid.is_none() || sid_of(one) == sid) {
+    let all = document.get_mut("Statement").and_then(Value::as_array_mut).into_iter().flatten();
+    for statement in all.filter(|one| sid.is_none() || sid_of(one) == sid) {
         let change = |value: &mut Value| {
             if let Some(name) = value.as_str().and_then(&rename) {
                 *value = Value::String(name);

@@ -16,7 +16,7 @@ use crate::policy::Policy;
 use crate::random::{Random, fingerprint};
 
 /// Versions of a bus's policy that are kept for stale reads and delayed effect.
-const HISTORY: usize = 32;
+const HISTORY: usize = 16;
 
 /// Which bus: account, Region, name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
