@@ -18,6 +18,7 @@ mod deletion;
 mod drift;
 mod faults;
 mod kstatus;
+mod lease;
 mod observe;
 mod statements;
 mod story;
