@@ -18,9 +18,10 @@ lint: tools ## Format and clippy, warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 
+# Tests on the control plane mostly wait, so more run at a time than there are cores.
 test: ## Everything, on a real API server where Kubernetes is involved
 	@$(MAKE) --no-print-directory --jobs=2 test-binaries control-plane
-	$(CARGO) test --workspace
+	RUST_TEST_THREADS=8 $(CARGO) test --workspace
 
 demo: ## The whole story, each step checked, on a real API server and a simulated EventBridge
 	@$(MAKE) --no-print-directory --jobs=2 binaries control-plane

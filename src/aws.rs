@@ -37,11 +37,7 @@ impl Aws {
             .operation_timeout(CALL_LIMIT)
             .build();
         let config = aws_config::from_env().load().await;
-        Self {
-            config,
-            limits,
-            clients: Mutex::default(),
-        }
+        Self { config, limits, clients: Mutex::default() }
     }
 
     fn client(&self, region: &Region) -> Client {
@@ -83,17 +79,11 @@ impl EventBuses for Aws {
             .retry_config(RetryConfig::disabled())
             .timeout_config(self.limits.clone())
             .build();
-        let answer = aws_sdk_sts::Client::from_conf(config)
-            .get_caller_identity()
-            .send()
-            .await;
+        let answer = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await;
         let answer = answer.map_err(|error| failure(OPERATION, &error, RetryClass::Transient))?;
         let partition = answer.arn().and_then(|arn| arn.split(':').nth(1));
         match (answer.account().map(str::parse), partition) {
-            (Some(Ok(account)), Some(partition)) => Ok(Identity {
-                account,
-                partition: partition.to_owned(),
-            }),
+            (Some(Ok(account)), Some(partition)) => Ok(Identity { account, partition: partition.to_owned() }),
             _ => Err(BusError {
                 class: RetryClass::Transient,
                 operation: OPERATION,
@@ -104,17 +94,9 @@ impl EventBuses for Aws {
     }
 
     async fn describe(&self, bus: &BusArn) -> Result<BusState, BusError> {
-        let answer = self
-            .client(bus.region())
-            .describe_event_bus()
-            .name(bus.name().as_str())
-            .send()
-            .await;
+        let answer = self.client(bus.region()).describe_event_bus().name(bus.name().as_str()).send().await;
         let answer = answer.map_err(|error| failure("DescribeEventBus", &error, RetryClass::Transient))?;
-        Ok(BusState {
-            arn: answer.arn.unwrap_or_default(),
-            policy: answer.policy,
-        })
+        Ok(BusState { arn: answer.arn.unwrap_or_default(), policy: answer.policy })
     }
 
     async fn list(&self, region: &Region) -> Result<Vec<BusState>, BusError> {
@@ -122,18 +104,10 @@ impl EventBuses for Aws {
         let mut buses = Vec::new();
         let mut token = None;
         loop {
-            let page = client
-                .list_event_buses()
-                .limit(100)
-                .set_next_token(token.clone())
-                .send()
-                .await;
+            let page = client.list_event_buses().limit(100).set_next_token(token.clone()).send().await;
             let page = page.map_err(|error| failure("ListEventBuses", &error, RetryClass::Transient))?;
             let found = page.event_buses.unwrap_or_default().into_iter();
-            buses.extend(found.map(|bus| BusState {
-                arn: bus.arn.unwrap_or_default(),
-                policy: bus.policy,
-            }));
+            buses.extend(found.map(|bus| BusState { arn: bus.arn.unwrap_or_default(), policy: bus.policy }));
             // A token that comes again would have no end.
             token = page.next_token.filter(|next| token.as_ref() != Some(next));
             if token.is_none() {
@@ -144,10 +118,7 @@ impl EventBuses for Aws {
 
     async fn put_statement(&self, bus: &BusArn, sid: &Sid, form: &ShortForm) -> Result<(), BusError> {
         let call = self.client(bus.region()).put_permission();
-        let call = call
-            .event_bus_name(bus.name().as_str())
-            .statement_id(sid.as_str())
-            .action("events:PutEvents");
+        let call = call.event_bus_name(bus.name().as_str()).statement_id(sid.as_str()).action("events:PutEvents");
         let call = match form {
             ShortForm::Account(account) => call.principal(account.as_str()),
             ShortForm::Anyone => call.principal("*"),
@@ -167,11 +138,7 @@ impl EventBuses for Aws {
     }
 
     async fn put_document(&self, bus: &BusArn, document: &str) -> Result<(), BusError> {
-        let call = self
-            .client(bus.region())
-            .put_permission()
-            .event_bus_name(bus.name().as_str())
-            .policy(document);
+        let call = self.client(bus.region()).put_permission().event_bus_name(bus.name().as_str()).policy(document);
         written("PutPermission", call.send().await)
     }
 
@@ -187,9 +154,7 @@ where
     E: ProvideErrorMetadata + Error + 'static,
     R: std::fmt::Debug + 'static,
 {
-    answer
-        .map(drop)
-        .map_err(|error| failure(operation, &error, RetryClass::UnknownOutcome))
+    answer.map(drop).map_err(|error| failure(operation, &error, RetryClass::UnknownOutcome))
 }
 
 /// `unanswered` is what a call without an answer is worth: a read can be sent again, a write may have been done.
@@ -209,12 +174,7 @@ where
         Some(service) => service.message().map_or_else(|| service.to_string(), str::to_owned),
         None => chain(error),
     };
-    BusError {
-        class,
-        operation,
-        code: code.map(str::to_owned),
-        message,
-    }
+    BusError { class, operation, code: code.map(str::to_owned), message }
 }
 
 /// The codes that EventBridge and STS answer with. Validation, throttling and access errors are not in the service's model

@@ -28,16 +28,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("kube", &["src/api/", "src/controller/", "src/cli/"]),
     ("k8s_openapi", &["src/api/", "src/controller/", "src/cli/"]),
     ("clap", &["src/cli/", "src/main.rs", "crates/sim/"]),
-    (
-        "tokio",
-        &[
-            "src/aws.rs",
-            "src/controller/",
-            "src/cli/",
-            "src/main.rs",
-            "crates/sim/",
-        ],
-    ),
+    ("tokio", &["src/aws.rs", "src/controller/", "src/cli/", "src/main.rs", "crates/sim/"]),
 ];
 
 /// Parts of std that read a clock or the world, which `crates/policy` is free of.
@@ -168,10 +159,7 @@ fn module_path(file: &str) -> Option<Vec<&str>> {
 fn check_modules(file: &str, tokens: &[Token<'_>], report: &mut dyn FnMut(usize, String)) {
     let Some(path) = module_path(file) else { return };
     let Some((module, others)) = MODULES.iter().find(|(module, _)| *module == path[0]) else {
-        return report(
-            1,
-            format!("the module {} stands in no layer: add it to MODULES", path[0]),
-        );
+        return report(1, format!("the module {} stands in no layer: add it to MODULES", path[0]));
     };
     let mut named = named_after(tokens, &["crate", "::"]);
     // So many steps up from the file is the root of the crate; from its `mod tests`, whose `super::*` is the file, one more.
@@ -181,11 +169,7 @@ fn check_modules(file: &str, tokens: &[Token<'_>], report: &mut dyn FnMut(usize,
     for (line, name) in named {
         let is_module = MODULES.iter().any(|(module, _)| *module == name);
         if name == "*" || is_module && name != *module && !others.contains(&name) {
-            let others = if others.is_empty() {
-                "no other module".to_owned()
-            } else {
-                others.join(", ")
-            };
+            let others = if others.is_empty() { "no other module".to_owned() } else { others.join(", ") };
             report(line, format!("names crate::{name}; {module} may name {others}"));
         }
     }
@@ -205,11 +189,7 @@ fn check_crates(file: &str, tokens: &[Token<'_>], report: &mut dyn FnMut(usize, 
             continue;
         }
         for (only, places) in CRATES {
-            let matches = if only.ends_with('_') {
-                name.starts_with(only)
-            } else {
-                name == only
-            };
+            let matches = if only.ends_with('_') { name.starts_with(only) } else { name == only };
             if matches && !places.iter().any(|place| file.starts_with(place)) {
                 report(*line, format!("names the crate {name}; only {} may", places.join(", ")));
             }
@@ -230,31 +210,19 @@ fn check_source(file: &str, source: &str) -> Vec<Violation> {
         for root in ["std", "core"] {
             for (line, name) in named_after(&tokens, &[root, "::"]) {
                 if IMPURE.contains(&name) {
-                    report(
-                        line,
-                        format!("names {root}::{name}; the policy crate has no clock and no I/O"),
-                    );
+                    report(line, format!("names {root}::{name}; the policy crate has no clock and no I/O"));
                 }
             }
         }
     }
     for (line, text) in source.lines().enumerate() {
         if file.starts_with("src/") && text.replace('_', "").to_lowercase().contains("removeallpermissions") {
-            report(
-                line + 1,
-                "RemoveAllPermissions is never sent: remove statements by their Sids".to_owned(),
-            );
+            report(line + 1, "RemoveAllPermissions is never sent: remove statements by their Sids".to_owned());
         }
     }
-    let length = source
-        .lines()
-        .take_while(|line| !line.starts_with("#[cfg(test)]"))
-        .count();
+    let length = source.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count();
     if file.contains("src/") && !file.ends_with("/tests.rs") && length > LONGEST {
-        report(
-            length,
-            format!("has {length} lines without its tests; split what is longer than {LONGEST}"),
-        );
+        report(length, format!("has {length} lines without its tests; split what is longer than {LONGEST}"));
     }
     violations
 }
@@ -267,18 +235,13 @@ fn check_manifest(file: &str, manifest: &str) -> Vec<Violation> {
         if let Some(name) = text.strip_prefix('[') {
             section = name.trim_end_matches(']');
         }
-        let Some((dependency, _)) = text
-            .split_once(['.', '=', ' '])
-            .filter(|_| section.ends_with("dependencies"))
+        let Some((dependency, _)) = text.split_once(['.', '=', ' ']).filter(|_| section.ends_with("dependencies"))
         else {
             continue;
         };
         let what = match file {
             "crates/policy/Cargo.toml" if section == "dependencies" && !POLICY_DEPENDENCIES.contains(&dependency) => {
-                format!(
-                    "depends on {dependency}; only {} may be",
-                    POLICY_DEPENDENCIES.join(", ")
-                )
+                format!("depends on {dependency}; only {} may be", POLICY_DEPENDENCIES.join(", "))
             }
             // crates/sim/fuzz is of busgrant-sim.
             _ if dependency.starts_with("busgrant")
@@ -330,10 +293,7 @@ fn modules_name_only_what_they_may() {
 
 /// Checks one source and tells the lines complained of.
 fn lines_complained_of(file: &str, source: &str) -> Vec<usize> {
-    let mut lines: Vec<usize> = check_source(file, source)
-        .iter()
-        .map(|violation| violation.line)
-        .collect();
+    let mut lines: Vec<usize> = check_source(file, source).iter().map(|violation| violation.line).collect();
     lines.sort_unstable();
     lines
 }
@@ -349,20 +309,10 @@ fn a_module_out_of_order_is_found_however_it_is_named() {
         "mod tests {\n    use super::super::super::aws::Aws;\n}",
         "use crate::*;",
     ] {
-        assert_eq!(
-            lines_complained_of("src/controller/flight.rs", source).len(),
-            1,
-            "{source}"
-        );
+        assert_eq!(lines_complained_of("src/controller/flight.rs", source).len(), 1, "{source}");
     }
-    assert_eq!(
-        lines_complained_of("src/port.rs", "use super::controller::Controller;"),
-        [1]
-    );
-    assert_eq!(
-        lines_complained_of("src/api/mod.rs", "\nuse crate::port::BusError;"),
-        [2]
-    );
+    assert_eq!(lines_complained_of("src/port.rs", "use super::controller::Controller;"), [1]);
+    assert_eq!(lines_complained_of("src/api/mod.rs", "\nuse crate::port::BusError;"), [2]);
     assert_eq!(lines_complained_of("src/new.rs", ""), [1], "a module in no layer");
 }
 
@@ -377,10 +327,7 @@ fn a_crate_out_of_place_is_found_however_it_is_named() {
         ("src/controller/mod.rs", "use busgrant_sim::Sim;"),
         ("crates/sim/src/lib.rs", "use busgrant_policy::Document;"),
         ("crates/sim/tests/wire.rs", "use busgrant_policy as policy;"),
-        (
-            "crates/policy/src/lib.rs",
-            "use std::{collections::BTreeMap, time::Instant};",
-        ),
+        ("crates/policy/src/lib.rs", "use std::{collections::BTreeMap, time::Instant};"),
         ("crates/policy/src/lib.rs", "fn f() { std::fs::read(path) }"),
         ("src/aws.rs", "client.remove_all_permissions(true)"),
         ("src/aws.rs", "let operation = \"RemoveAllPermissions\";"),
@@ -388,23 +335,14 @@ fn a_crate_out_of_place_is_found_however_it_is_named() {
     for (file, source) in wrong {
         assert_eq!(lines_complained_of(file, source), [1], "{file}: {source}");
     }
-    assert_eq!(
-        lines_complained_of("src/port.rs", &"//\n".repeat(LONGEST + 1)),
-        [LONGEST + 1]
-    );
+    assert_eq!(lines_complained_of("src/port.rs", &"//\n".repeat(LONGEST + 1)), [LONGEST + 1]);
 }
 
 #[test]
 fn what_may_be_named_is() {
     let right: &[(&str, &str)] = &[
-        (
-            "src/aws.rs",
-            "use aws_sdk_eventbridge::Client;\nuse crate::port::{BusError, EventBuses};",
-        ),
-        (
-            "src/controller/flight.rs",
-            "use crate::{api::Reason, port};\nuse super::worker;\nuse kube::Client;",
-        ),
+        ("src/aws.rs", "use aws_sdk_eventbridge::Client;\nuse crate::port::{BusError, EventBuses};"),
+        ("src/controller/flight.rs", "use crate::{api::Reason, port};\nuse super::worker;\nuse kube::Client;"),
         (
             "src/controller/flight.rs",
             "// crate::aws\n/* crate::aws */\nlet a = \"crate::aws\"; let b = r#\"crate::aws\"#;",
@@ -415,14 +353,8 @@ fn what_may_be_named_is() {
         ),
         ("src/aws.rs", "mod tests {\n    use super::*;\n}"),
         ("src/main.rs", "use busgrant::cli::Arguments;\nuse clap::Parser;"),
-        (
-            "crates/policy/src/lib.rs",
-            "use std::collections::BTreeMap; use std::fmt;",
-        ),
-        (
-            "src/port.rs",
-            &format!("{}#[cfg(test)]\n{}", "//\n".repeat(LONGEST), "//\n".repeat(LONGEST)),
-        ),
+        ("crates/policy/src/lib.rs", "use std::collections::BTreeMap; use std::fmt;"),
+        ("src/port.rs", &format!("{}#[cfg(test)]\n{}", "//\n".repeat(LONGEST), "//\n".repeat(LONGEST))),
     ];
     for (file, source) in right {
         let found: Vec<String> = check_source(file, source).iter().map(ToString::to_string).collect();
@@ -434,12 +366,8 @@ fn what_may_be_named_is() {
 fn a_dependency_that_joins_what_is_apart_is_found() {
     let manifest = "[package]\nname = \"x\"\n[dependencies]\nserde.workspace = true\ntokio = \"1\"\n\
                     [dev-dependencies]\nproptest.workspace = true\nbusgrant-sim.workspace = true\n";
-    let lines = |file| -> Vec<usize> {
-        check_manifest(file, manifest)
-            .iter()
-            .map(|violation| violation.line)
-            .collect()
-    };
+    let lines =
+        |file| -> Vec<usize> { check_manifest(file, manifest).iter().map(|violation| violation.line).collect() };
     assert_eq!(lines("crates/policy/Cargo.toml"), [5, 8]);
     assert_eq!(lines("crates/policy/fuzz/Cargo.toml"), [8]);
     assert_eq!(lines("crates/sim/fuzz/Cargo.toml"), [0; 0]);

@@ -70,11 +70,7 @@ fn is_region(text: &str) -> bool {
 }
 
 fn wrong_name(name: &str) -> &'static str {
-    if name.starts_with("aws.partner/") {
-        rules::BUS_NAME_PARTNER.1
-    } else {
-        rules::BUS_NAME.1
-    }
+    if name.starts_with("aws.partner/") { rules::BUS_NAME_PARTNER.1 } else { rules::BUS_NAME.1 }
 }
 
 fn wrong_arn(arn: &str) -> &'static str {
@@ -92,85 +88,46 @@ mod tests {
     use super::*;
 
     fn home() -> Home {
-        Home {
-            partition: "aws".into(),
-            region: "eu-west-1".parse().unwrap(),
-            account: "123456789012".parse().unwrap(),
-        }
+        Home { partition: "aws".into(), region: "eu-west-1".parse().unwrap(), account: "123456789012".parse().unwrap() }
     }
 
     fn named(name: &str) -> EventBus {
-        EventBus {
-            name: Some(name.into()),
-            ..EventBus::default()
-        }
+        EventBus { name: Some(name.into()), ..EventBus::default() }
     }
 
     #[test]
     fn a_name_alone_is_a_bus_of_the_controllers_own_account_and_region() {
         let bus = named("orders").resolve(&home()).unwrap();
-        assert_eq!(
-            bus.to_string(),
-            "arn:aws:events:eu-west-1:123456789012:event-bus/orders"
-        );
+        assert_eq!(bus.to_string(), "arn:aws:events:eu-west-1:123456789012:event-bus/orders");
     }
 
     #[test]
     fn a_region_and_an_account_are_taken_as_written() {
-        let bus = EventBus {
-            region: Some("us-east-1".into()),
-            account_id: Some("111122223333".into()),
-            ..named("orders")
-        };
-        assert_eq!(
-            bus.resolve(&home()).unwrap().to_string(),
-            "arn:aws:events:us-east-1:111122223333:event-bus/orders"
-        );
+        let bus =
+            EventBus { region: Some("us-east-1".into()), account_id: Some("111122223333".into()), ..named("orders") };
+        assert_eq!(bus.resolve(&home()).unwrap().to_string(), "arn:aws:events:us-east-1:111122223333:event-bus/orders");
     }
 
     #[test]
     fn an_arn_stands_alone() {
         let arn = "arn:aws-cn:events:cn-north-1:111122223333:event-bus/orders";
-        let bus = EventBus {
-            arn: Some(arn.into()),
-            ..EventBus::default()
-        };
+        let bus = EventBus { arn: Some(arn.into()), ..EventBus::default() };
         assert_eq!(bus.resolve(&home()).unwrap().to_string(), arn);
-        let beside = EventBus {
-            region: Some("cn-north-1".into()),
-            ..bus
-        };
+        let beside = EventBus { region: Some("cn-north-1".into()), ..bus };
         assert_eq!(beside.resolve(&home()).unwrap_err(), [rules::EVENT_BUS_ARN_ALONE.1]);
     }
 
     #[test]
     fn everything_wrong_is_told_at_once() {
-        let bus = EventBus {
-            region: Some(String::new()),
-            account_id: Some("1".into()),
-            ..named("a/b")
-        };
-        assert_eq!(
-            bus.resolve(&home()).unwrap_err(),
-            [rules::BUS_NAME.1, rules::REGION.1, rules::ACCOUNT_ID.1]
-        );
+        let bus = EventBus { region: Some(String::new()), account_id: Some("1".into()), ..named("a/b") };
+        assert_eq!(bus.resolve(&home()).unwrap_err(), [rules::BUS_NAME.1, rules::REGION.1, rules::ACCOUNT_ID.1]);
         assert!(EventBus::default().resolve(&home()).is_err());
-        assert!(
-            EventBus {
-                arn: Some("arn:x".into()),
-                ..named("orders")
-            }
-            .resolve(&home())
-            .is_err()
-        );
+        assert!(EventBus { arn: Some("arn:x".into()), ..named("orders") }.resolve(&home()).is_err());
     }
 
     #[test]
     fn partner_buses_and_event_busv2_are_named_as_what_they_are() {
-        assert_eq!(
-            named("aws.partner/x").resolve(&home()).unwrap_err(),
-            [rules::BUS_NAME_PARTNER.1]
-        );
+        assert_eq!(named("aws.partner/x").resolve(&home()).unwrap_err(), [rules::BUS_NAME_PARTNER.1]);
         let v2 = EventBus {
             arn: Some("arn:aws:events:eu-west-1:123456789012:event-busv2/o/x".into()),
             ..EventBus::default()

@@ -75,16 +75,11 @@ pub fn compile(
 ) -> Compiled {
     let mut compiled = Compiled::default();
     for statement in &spec.statements {
-        let namesakes = spec
-            .statements
-            .iter()
-            .filter(|other| other.name == statement.name)
-            .count();
+        let namesakes = spec.statements.iter().filter(|other| other.name == statement.name).count();
         match compile_statement(statement, namesakes, bus, owner, object, consent) {
-            Ok(statements) => compiled.claims.extend(statements.into_iter().map(|wanted| Claim {
-                name: statement.name.clone(),
-                statement: wanted,
-            })),
+            Ok(statements) => compiled
+                .claims
+                .extend(statements.into_iter().map(|wanted| Claim { name: statement.name.clone(), statement: wanted })),
             Err(refused) => compiled.refused.push(refused),
         }
     }
@@ -126,11 +121,7 @@ fn compile_statement(
     if violations.is_empty() && !public {
         return Ok(statements);
     }
-    let reason = if violations.is_empty() {
-        Reason::PublicNotAllowed
-    } else {
-        Reason::InvalidStatement
-    };
+    let reason = if violations.is_empty() { Reason::PublicNotAllowed } else { Reason::InvalidStatement };
     if public {
         violations.add(
             "",
@@ -142,12 +133,7 @@ fn compile_statement(
         Some(raw) if raw.effect == RawEffect::Deny => Effect::Deny,
         _ => Effect::Allow,
     };
-    Err(RefusedStatement {
-        name: statement.name.clone(),
-        effect,
-        reason,
-        messages: violations.into_messages(),
-    })
+    Err(RefusedStatement { name: statement.name.clone(), effect, reason, messages: violations.into_messages() })
 }
 
 fn expand(statement: &PermissionStatement, bus: &BusArn, violations: &mut Violations) -> Option<Expansion> {
@@ -172,21 +158,8 @@ fn expand(statement: &PermissionStatement, bus: &BusArn, violations: &mut Violat
 impl Body {
     fn with_sid(mut self, sid: busgrant_policy::Sid) -> Statement {
         self.conditions.sort();
-        let Self {
-            effect,
-            principals,
-            actions,
-            resources,
-            conditions,
-        } = self;
-        Statement {
-            sid,
-            effect,
-            principals,
-            actions,
-            resources,
-            conditions,
-        }
+        let Self { effect, principals, actions, resources, conditions } = self;
+        Statement { sid, effect, principals, actions, resources, conditions }
     }
 }
 
@@ -206,11 +179,7 @@ fn named(kind: &str, who: impl IntoIterator<Item = String>) -> Principals {
 }
 
 fn condition(operator: &str, key: &str, values: impl IntoIterator<Item = String>) -> Condition {
-    Condition {
-        operator: operator.to_owned(),
-        key: key.to_owned(),
-        values: values.into_iter().collect(),
-    }
+    Condition { operator: operator.to_owned(), key: key.to_owned(), values: values.into_iter().collect() }
 }
 
 /// AWS's own list of what an account needs to manage its rules on another's bus (Amazon `EventBridge` User Guide, "Managing

@@ -15,10 +15,7 @@ use super::schema;
 pub fn crd() -> Result<CustomResourceDefinition, serde_json::Error> {
     let mut definition = serde_json::to_value(EventBusPermission::crd())?;
     if let Some(Value::Array(versions)) = definition.pointer_mut("/spec/versions") {
-        for schema in versions
-            .iter_mut()
-            .filter_map(|version| version.pointer_mut("/schema/openAPIV3Schema"))
-        {
+        for schema in versions.iter_mut().filter_map(|version| version.pointer_mut("/schema/openAPIV3Schema")) {
             schema::finish(schema);
             // Without it, tools that follow kstatus call an object that nobody has seen yet ready.
             if let Some(status) = schema.pointer_mut("/properties/status").and_then(Value::as_object_mut) {
@@ -36,8 +33,5 @@ pub fn crd() -> Result<CustomResourceDefinition, serde_json::Error> {
 /// Never, unless a type of this module was changed so that its schema is no YAML any more.
 pub fn crd_yaml() -> anyhow::Result<String> {
     let text = serde_saphyr::to_string(&crd()?)?;
-    Ok(format!(
-        "# Generated from src/api by `busgrant crds`: edit it there.\n{}\n",
-        text.trim_end()
-    ))
+    Ok(format!("# Generated from src/api by `busgrant crds`: edit it there.\n{}\n", text.trim_end()))
 }

@@ -37,10 +37,7 @@ mod tests {
     fn names_do_not_change_between_versions() {
         // A change here would orphan every statement of every installation.
         assert_eq!(object_id("billing", "billing").unwrap().as_str(), "idoesjlhcycu");
-        assert_eq!(
-            default_owner("5a3c1c2e-0d5b-4a0e-9a53-0f6f3a1f2b11").unwrap().as_str(),
-            "4hjpfl"
-        );
+        assert_eq!(default_owner("5a3c1c2e-0d5b-4a0e-9a53-0f6f3a1f2b11").unwrap().as_str(), "4hjpfl");
     }
 
     #[test]

@@ -2,10 +2,7 @@
 //!
 //! docs/conditions.md is made from this file, and a test fails when it is stale.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "the docs of reasons are text for people, with its own markup"
-)]
+#![expect(clippy::doc_markdown, reason = "the docs of reasons are text for people, with its own markup")]
 
 use std::fmt;
 
@@ -173,13 +170,8 @@ Conditions, the entries of `status.statements` and events give their reason in o
 
 /// The text of docs/conditions.md.
 pub fn markdown() -> String {
-    let reason = |reason: &Reason| {
-        format!(
-            "\n### {reason}\n\n{}\n\n**What to do:** {}\n",
-            reason.meaning(),
-            reason.remedy()
-        )
-    };
+    let reason =
+        |reason: &Reason| format!("\n### {reason}\n\n{}\n\n**What to do:** {}\n", reason.meaning(), reason.remedy());
     HEAD.to_owned() + &Reason::ALL.iter().map(reason).collect::<String>()
 }
 
@@ -191,10 +183,7 @@ mod tests {
     fn a_reason_is_one_word_that_a_condition_and_an_event_can_carry() {
         for reason in Reason::ALL {
             let word = reason.as_str();
-            assert!(
-                word.len() <= 128 && word.starts_with(|c: char| c.is_ascii_uppercase()),
-                "{word}"
-            );
+            assert!(word.len() <= 128 && word.starts_with(|c: char| c.is_ascii_uppercase()), "{word}");
             assert!(word.chars().all(|c| c.is_ascii_alphanumeric()), "{word}");
         }
     }

@@ -23,14 +23,10 @@ macro_rules! principal_arn_pattern {
     };
 }
 
-pub(super) const EVENT_BUS_IMMUTABLE: Rule = (
-    "self == oldSelf",
-    "eventBus must stay as it is: delete this object and create another one for the other bus",
-);
-pub(super) const EVENT_BUS_NAME_OR_ARN: Rule = (
-    "has(self.name) != has(self.arn)",
-    "eventBus must have exactly one of name and arn",
-);
+pub(super) const EVENT_BUS_IMMUTABLE: Rule =
+    ("self == oldSelf", "eventBus must stay as it is: delete this object and create another one for the other bus");
+pub(super) const EVENT_BUS_NAME_OR_ARN: Rule =
+    ("has(self.name) != has(self.arn)", "eventBus must have exactly one of name and arn");
 pub(super) const EVENT_BUS_ARN_ALONE: Rule = (
     "!has(self.arn) || !(has(self.region) || has(self.accountID))",
     "eventBus.arn must stand alone, since it names the Region and the account: remove region and accountID",
@@ -59,14 +55,10 @@ pub(super) const BUS_ARN: Rule = (
     r"self.contains(':event-busv2/') || self.contains(':event-bus/aws.partner/') || self.matches('^arn:aws(-[a-z]+)*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[A-Za-z0-9._-]{1,256}$')",
     "arn must be an event bus's, such as arn:aws:events:eu-west-1:123456789012:event-bus/orders",
 );
-pub(super) const REGION: Rule = (
-    "self.matches('^[a-z]+(-[a-z]+)+-[0-9]{1,2}$')",
-    "region must be a Region's code, such as eu-west-1",
-);
-pub(super) const ACCOUNT_ID: Rule = (
-    "self.matches('^[0-9]{12}$')",
-    "an account must be 12 digits in quotes, such as \"111122223333\"",
-);
+pub(super) const REGION: Rule =
+    ("self.matches('^[a-z]+(-[a-z]+)+-[0-9]{1,2}$')", "region must be a Region's code, such as eu-west-1");
+pub(super) const ACCOUNT_ID: Rule =
+    ("self.matches('^[0-9]{12}$')", "an account must be 12 digits in quotes, such as \"111122223333\"");
 
 pub(super) const STATEMENT_NAME: Rule = (
     "self.matches('^[a-z0-9]([a-z0-9-]{0,24}[a-z0-9])?$')",
@@ -77,10 +69,8 @@ pub(super) const STATEMENT_NAME_END: Rule = (
     "name must not end in a dash and 12 digits, as the Sid of one account's statement does: put the account elsewhere, \
      such as in description",
 );
-pub(super) const PRINCIPALS_OR_RAW: Rule = (
-    "has(self.principals) != has(self.raw)",
-    "a statement must have exactly one of principals and raw",
-);
+pub(super) const PRINCIPALS_OR_RAW: Rule =
+    ("has(self.principals) != has(self.raw)", "a statement must have exactly one of principals and raw");
 pub(super) const RAW_ALONE: Rule = (
     "!has(self.raw) || !(has(self.access) || has(self.sources) || has(self.detailTypes) || has(self.sourceARNs) || \
      has(self.conditions))",
@@ -171,10 +161,8 @@ pub(super) const RAW_FEDERATED: Rule = (
     "a federated principal must be the ARN of a SAML or OIDC provider, or an identity provider's name, such as \
      cognito-identity.amazonaws.com",
 );
-pub(super) const RAW_CANONICAL_USER: Rule = (
-    "self.matches('^[0-9a-f]{64}$')",
-    "a canonical user must be its id of 64 hexadecimal digits",
-);
+pub(super) const RAW_CANONICAL_USER: Rule =
+    ("self.matches('^[0-9a-f]{64}$')", "a canonical user must be its id of 64 hexadecimal digits");
 pub(super) const RAW_ACTION: Rule = (
     "self.matches('^events:[A-Za-z*?]+$')",
     "an action must be events: and the name of an action, in which * and ? may stand for more, such as events:PutEvents",

@@ -10,10 +10,7 @@ use super::rules;
 
 /// A string with its bound and its rules.
 fn text(longest: u32, rules: &[rules::Rule]) -> Schema {
-    with_rules(
-        json_schema!({"type": "string", "minLength": 1, "maxLength": longest}),
-        rules,
-    )
+    with_rules(json_schema!({"type": "string", "minLength": 1, "maxLength": longest}), rules)
 }
 
 fn list(longest: u32, items: &Schema) -> Schema {

@@ -1,10 +1,7 @@
 //! What a person writes: one bus, and the statements that its policy must hold.
 
 #![expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a function")]
-#![expect(
-    clippy::duplicated_attributes,
-    reason = "columns of one type and priority are no repetition"
-)]
+#![expect(clippy::duplicated_attributes, reason = "columns of one type and priority are no repetition")]
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;

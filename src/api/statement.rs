@@ -4,10 +4,7 @@
 //! and the grant be wider than it was written; so an unknown field makes the object one that we can't read.
 
 #![expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a function")]
-#![expect(
-    clippy::doc_markdown,
-    reason = "the docs of fields are what kubectl explain prints, without markup"
-)]
+#![expect(clippy::doc_markdown, reason = "the docs of fields are what kubectl explain prints, without markup")]
 
 use std::collections::BTreeMap;
 

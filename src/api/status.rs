@@ -1,10 +1,7 @@
 //! What the controller says: the truth at the last read, or nothing.
 
 #![expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a function")]
-#![expect(
-    clippy::doc_markdown,
-    reason = "the docs of fields are what kubectl explain prints, without markup"
-)]
+#![expect(clippy::doc_markdown, reason = "the docs of fields are what kubectl explain prints, without markup")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;

@@ -124,9 +124,7 @@ pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
         owner,
         account: flags.account_id,
         namespaces: flags.watch_namespaces,
-        consent: Consent {
-            allow_public: flags.allow_public,
-        },
+        consent: Consent { allow_public: flags.allow_public },
         document_writes: match flags.document_writes {
             Writes::Allow => DocumentWrites::Allow,
             Writes::Deny => DocumentWrites::Deny,
@@ -175,10 +173,7 @@ fn lease(client: &Client, namespace: Option<String>, owner: &Owner) -> Lease {
 fn start_log(flags: &Flags) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&flags.log).context("--log must be a filter such as info")?;
     let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours)
-        .with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     match flags.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
@@ -191,10 +186,7 @@ async fn check_account(aws: &Aws, wanted: Option<&AccountId>) -> anyhow::Result<
     let Some(wanted) = wanted else { return Ok(()) };
     match aws.identity().await {
         Ok(identity) if identity.account != *wanted => {
-            bail!(
-                "the credentials belong to account {}, and --account-id says {wanted}",
-                identity.account
-            )
+            bail!("the credentials belong to account {}, and --account-id says {wanted}", identity.account)
         }
         Err(error) if error.class == RetryClass::NoCredentials => {
             tracing::warn!(%error, "no AWS credentials yet");
@@ -211,9 +203,7 @@ async fn check_account(aws: &Aws, wanted: Option<&AccountId>) -> anyhow::Result<
 /// kube repeats every failed request 15 times by default, writes too, and waits for answers without a limit. Here every call
 /// is one attempt, and a silent connection is given up some time after the API server should have ended a watch.
 async fn kubernetes_client() -> anyhow::Result<Client> {
-    let mut config = Config::infer()
-        .await
-        .context("no Kubernetes: set KUBECONFIG, or run in a Pod")?;
+    let mut config = Config::infer().await.context("no Kubernetes: set KUBECONFIG, or run in a Pod")?;
     config.default_retry = false;
     config.read_timeout = Some(SILENCE);
     config.reset_reader_on_write = true;
@@ -231,18 +221,12 @@ async fn serve_metrics(address: &str, metrics: Metrics) -> anyhow::Result<()> {
     if address.is_empty() {
         return Ok(());
     }
-    let address: SocketAddr = address
-        .parse()
-        .context("--metrics-addr must be an address and a port, such as 127.0.0.1:8080")?;
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("--metrics-addr {address} can't be used"))?;
+    let address: SocketAddr =
+        address.parse().context("--metrics-addr must be an address and a port, such as 127.0.0.1:8080")?;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("--metrics-addr {address} can't be used"))?;
     tracing::info!(address = %listener.local_addr()?, "serving /metrics, /healthz and /readyz");
-    let text = move || async move {
-        metrics
-            .text()
-            .map_err(|_| axum::http::StatusCode::INTERNAL_SERVER_ERROR)
-    };
+    let text = move || async move { metrics.text().map_err(|_| axum::http::StatusCode::INTERNAL_SERVER_ERROR) };
     let routes = Router::new()
         .route("/metrics", get(text))
         .route("/healthz", get(|| async { "ok" }))
@@ -267,11 +251,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => Duration::from_secs(number.saturating_mul(3600)),
         _ => return Err(must()),
     };
-    if duration.is_zero() {
-        Err("must be longer than nothing".to_owned())
-    } else {
-        Ok(duration)
-    }
+    if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
 }
 
 #[cfg(test)]

@@ -88,36 +88,24 @@ impl<B: EventBuses> Context<B> {
 
     /// This process is about to hold an object.
     pub fn note_held(&self, object: &Permission) {
-        self.held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(object.uid().to_owned());
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(object.uid().to_owned());
     }
 
     /// Forgets what was held and is gone.
     pub fn retain_held(&self, is_there: impl Fn(&str) -> bool) {
-        self.held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|uid| is_there(uid));
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid| is_there(uid));
     }
 
     /// The worker of a bus, made when it is first needed.
     pub fn worker(self: &Arc<Self>, bus: &BusArn) -> Worker {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        workers
-            .entry(bus.clone())
-            .or_insert_with(|| Worker::start(Arc::clone(self), bus.clone()))
-            .clone()
+        workers.entry(bus.clone()).or_insert_with(|| Worker::start(Arc::clone(self), bus.clone())).clone()
     }
 
     /// Every bus that has a worker.
     pub fn workers(&self) -> Vec<(BusArn, Worker)> {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        workers
-            .iter()
-            .map(|(bus, worker)| (bus.clone(), worker.clone()))
-            .collect()
+        workers.iter().map(|(bus, worker)| (bus.clone(), worker.clone())).collect()
     }
 
     /// Whose credentials we have, asked once and again after credentials failed. A failure stands for a moment, since every
@@ -150,45 +138,22 @@ impl<B: EventBuses> Context<B> {
 
     /// The bus that an object means, checked to be one that these credentials may touch for it.
     pub fn resolve(&self, object: &Permission, identity: &Identity) -> Result<BusArn, Problem> {
-        let spec = object
-            .event_bus
-            .as_ref()
-            .map_err(|error| Problem::permanent(Reason::Unreadable, error.clone()))?;
+        let spec = object.event_bus.as_ref().map_err(|error| Problem::permanent(Reason::Unreadable, error.clone()))?;
         self.check_account(&identity.account)?;
-        let named = spec
-            .region
-            .as_deref()
-            .or_else(|| spec.arn.as_deref().and_then(|arn| arn.split(':').nth(3)));
-        let region = self
-            .buses
-            .home_region()
-            .or_else(|| named?.parse().ok())
-            .ok_or_else(|| {
-                let message = "eventBus.region must be set: the controller has no Region of its own (AWS_REGION)";
-                Problem {
-                    reason: Reason::EventBusNotFound,
-                    message: message.to_owned(),
-                    mendable: true,
-                }
-            })?;
-        let home = Home {
-            partition: identity.partition.clone(),
-            region,
-            account: identity.account.clone(),
-        };
-        let bus = spec
-            .resolve(&home)
-            .map_err(|wrong| Problem::permanent(Reason::InvalidStatement, wrong.join("; ")))?;
+        let named = spec.region.as_deref().or_else(|| spec.arn.as_deref().and_then(|arn| arn.split(':').nth(3)));
+        let region = self.buses.home_region().or_else(|| named?.parse().ok()).ok_or_else(|| {
+            let message = "eventBus.region must be set: the controller has no Region of its own (AWS_REGION)";
+            Problem { reason: Reason::EventBusNotFound, message: message.to_owned(), mendable: true }
+        })?;
+        let home = Home { partition: identity.partition.clone(), region, account: identity.account.clone() };
+        let bus =
+            spec.resolve(&home).map_err(|wrong| Problem::permanent(Reason::InvalidStatement, wrong.join("; ")))?;
         if let Some(pinned) = object.pinned_bus().filter(|pinned| *pinned != bus.to_string()) {
             let message = format!(
                 "eventBus now means {bus}, and this object's statements were put on {pinned}; nothing is written or removed \
                  on either. Give the controller its former Region and account, or make a new object"
             );
-            return Err(Problem {
-                reason: Reason::BusChanged,
-                message,
-                mendable: false,
-            });
+            return Err(Problem { reason: Reason::BusChanged, message, mendable: false });
         }
         if *bus.account() != home.account {
             let message = format!(
@@ -196,11 +161,7 @@ impl<B: EventBuses> Context<B> {
                 bus.account(),
                 home.account
             );
-            return Err(Problem {
-                reason: Reason::AccountMismatch,
-                message,
-                mendable: true,
-            });
+            return Err(Problem { reason: Reason::AccountMismatch, message, mendable: true });
         }
         Ok(bus)
     }
@@ -209,11 +170,7 @@ impl<B: EventBuses> Context<B> {
         match &self.settings.account {
             Some(wanted) if wanted != actual => {
                 let message = format!("the controller's credentials belong to account {actual}, and must to {wanted}");
-                Err(Problem {
-                    reason: Reason::AccountMismatch,
-                    message,
-                    mendable: true,
-                })
+                Err(Problem { reason: Reason::AccountMismatch, message, mendable: true })
             }
             _ => Ok(()),
         }

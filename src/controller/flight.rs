@@ -86,11 +86,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
 
     /// Flies until the plan is empty or something is in the way.
     pub async fn fly(mut self) -> Landing {
-        let mut known = self
-            .memory
-            .last_read
-            .take()
-            .and_then(|(document, at)| self.usable(document, at));
+        let mut known = self.memory.last_read.take().and_then(|(document, at)| self.usable(document, at));
         // A read of before is good for a plan, and for nothing that is told.
         self.unread = known.is_some();
         for _ in 0..ROUNDS {
@@ -121,21 +117,13 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                 Round::Again(pause) => sleep(pause).await,
                 Round::Stop(problem) => {
                     self.landing.findings = plan.findings;
-                    let read = if self.unread {
-                        self.observe().await.ok()
-                    } else {
-                        Some(document)
-                    };
+                    let read = if self.unread { self.observe().await.ok() } else { Some(document) };
                     return self.land(read, Some(problem));
                 }
             }
         }
         let message = "the bus changed under every write; it is tried again".to_owned();
-        let problem = Problem {
-            reason: Reason::ConcurrentModification,
-            message,
-            mendable: true,
-        };
+        let problem = Problem { reason: Reason::ConcurrentModification, message, mendable: true };
         let read = self.observe().await.ok();
         self.land(read, Some(problem))
     }
@@ -181,11 +169,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         let waiting = self.memory.is_outcome_open(now);
         Limits {
             characters: self.memory.quota(settings.policy_quota, now),
-            document_writes: if waiting {
-                DocumentWrites::Deny
-            } else {
-                settings.document_writes
-            },
+            document_writes: if waiting { DocumentWrites::Deny } else { settings.document_writes },
             refused: self.memory.refused(now),
             blocking: self.memory.blocking(now),
             reset: self.memory.reset.clone(),
@@ -195,11 +179,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
 
     fn plan(&mut self, document: &Document) -> (Plan, Ownership) {
         // The service keeps a dead principal of ours even where the same content is put again.
-        let put = self
-            .written
-            .iter()
-            .filter(|(_, kind)| *kind == Kind::Put)
-            .map(|(sid, _)| sid);
+        let put = self.written.iter().filter(|(_, kind)| *kind == Kind::Put).map(|(sid, _)| sid);
         let dead = put.filter(|sid| {
             document
                 .get(sid.as_str())
@@ -220,10 +200,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
     /// Whether a write that was confirmed is not to be seen, and is given time: a read may lag behind.
     async fn looks_again(&mut self, document: &Document, plan: &Plan) -> bool {
         let planned = plan.steps.iter().flat_map(writes);
-        let missing: BTreeSet<Sid> = planned
-            .filter(|write| self.written.contains(write))
-            .map(|(sid, _)| sid)
-            .collect();
+        let missing: BTreeSet<Sid> = planned.filter(|write| self.written.contains(write)).map(|(sid, _)| sid).collect();
         if missing.is_empty() || !self.memory.reset.is_empty() {
             self.looks = 0;
             self.written.clear();
@@ -234,11 +211,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             sleep(*pause).await;
             return true;
         }
-        tracing::warn!(
-            ?missing,
-            size = document.size(),
-            "confirmed writes are not in the policy: lost updates"
-        );
+        tracing::warn!(?missing, size = document.size(), "confirmed writes are not in the policy: lost updates");
         for sid in &missing {
             self.tally(sid, |tally| tally.lost += 1);
             self.context.metrics.lost_update(self.bus);
@@ -355,10 +328,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         match (error.class, step) {
             (RetryClass::Invalid, Step::PutStatement { sid, .. }) => self.refuse(sid, error),
             (RetryClass::Invalid, Step::PutDocument { puts, .. }) if puts.len() == 1 => {
-                let foreign = document
-                    .statements()
-                    .iter()
-                    .filter(|live| ownership.is_foreign(live.sid()));
+                let foreign = document.statements().iter().filter(|live| ownership.is_foreign(live.sid()));
                 let suspects: Vec<&str> = foreign
                     .filter(|live| live.sid().is_none() || live.dead_principals().next().is_some())
                     .map(busgrant_policy::document::LiveStatement::text)
@@ -400,8 +370,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         let Some(claim) = claims.into_iter().find(|claim| claim.statement.sid == *sid) else {
             return false;
         };
-        self.memory
-            .refuse(claim.statement.to_text(), error.message.clone(), Instant::now());
+        self.memory.refuse(claim.statement.to_text(), error.message.clone(), Instant::now());
         true
     }
 
@@ -413,18 +382,10 @@ impl<'a, B: EventBuses> Flight<'a, B> {
 
     fn land(mut self, read: Option<Document>, trouble: Option<Problem>) -> Landing {
         if let Some(document) = &read {
-            if self
-                .roster
-                .members
-                .iter()
-                .any(|member| matches!(member.role, Role::Watched(_)))
-            {
+            if self.roster.members.iter().any(|member| matches!(member.role, Role::Watched(_))) {
                 // What would be done, not what may be done just now.
                 let document_writes = self.context.settings.document_writes;
-                let limits = Limits {
-                    document_writes,
-                    ..self.limits()
-                };
+                let limits = Limits { document_writes, ..self.limits() };
                 self.landing.watched = self.plan_with(document, &limits, true).0;
             }
             self.memory.last_read = Some((document.clone(), self.read_at));

@@ -82,34 +82,18 @@ pub fn judge(member: &Member, landing: &Landing, around: &Circumstances) -> Outc
 
 /// An object whose bus can't be worked on at all.
 pub fn unworkable(problem: &Problem) -> Outcome {
-    let Problem {
-        reason,
-        message,
-        mendable,
-    } = problem.clone();
+    let Problem { reason, message, mendable } = problem.clone();
     let (verdict, acceptance) = if mendable {
         (trouble_verdict(problem), Acceptance::Unknown)
     } else {
-        (
-            Verdict::Stalled(reason, message.clone()),
-            Acceptance::Refused(reason, message),
-        )
+        (Verdict::Stalled(reason, message.clone()), Acceptance::Refused(reason, message))
     };
-    Outcome {
-        verdict,
-        acceptance,
-        statements: Vec::new(),
-        plan: Vec::new(),
-    }
+    Outcome { verdict, acceptance, statements: Vec::new(), plan: Vec::new() }
 }
 
 fn deleting(member: &Member, landing: &Landing, around: &Circumstances) -> Outcome {
-    let done = |verdict| Outcome {
-        verdict,
-        acceptance: Acceptance::Accepted,
-        statements: Vec::new(),
-        plan: Vec::new(),
-    };
+    let done =
+        |verdict| Outcome { verdict, acceptance: Acceptance::Accepted, statements: Vec::new(), plan: Vec::new() };
     let confirmed = match around.ownership.stance(&member.id) {
         Some(Stance::Released { named }) => named.is_empty(),
         _ => false,
@@ -125,15 +109,9 @@ fn deleting(member: &Member, landing: &Landing, around: &Circumstances) -> Outco
         (Some(read), _) if clear(read) => done(Verdict::Gone),
         (_, Some(trouble)) => {
             let message = format!("while deleting: {}", trouble.message);
-            done(trouble_verdict(&Problem {
-                message,
-                ..trouble.clone()
-            }))
+            done(trouble_verdict(&Problem { message, ..trouble.clone() }))
         }
-        _ => done(Verdict::Working(
-            Reason::Deleting,
-            "its statements are being removed".to_owned(),
-        )),
+        _ => done(Verdict::Working(Reason::Deleting, "its statements are being removed".to_owned())),
     }
 }
 
@@ -145,26 +123,13 @@ fn standing(member: &Member, landing: &Landing, around: &Circumstances) -> Outco
             mendable: true,
         });
     };
-    let mut statements: Vec<Judged> = compiled
-        .claims
-        .iter()
-        .map(|claim| statement(claim, member, landing, around))
-        .collect();
-    statements.extend(
-        compiled
-            .refused
-            .iter()
-            .map(|refused| refused_statement(refused, member, around)),
-    );
+    let mut statements: Vec<Judged> =
+        compiled.claims.iter().map(|claim| statement(claim, member, landing, around)).collect();
+    statements.extend(compiled.refused.iter().map(|refused| refused_statement(refused, member, around)));
     let acceptance = Acceptance::of(compiled);
     let plan = planned(&landing.watched, member, around.ownership);
     let verdict = verdict(member, landing, around, &statements, &acceptance, &plan);
-    Outcome {
-        verdict,
-        acceptance,
-        statements,
-        plan,
-    }
+    Outcome { verdict, acceptance, statements, plan }
 }
 
 fn verdict(
@@ -204,9 +169,7 @@ fn verdict(
             let message = format!("the policy is not what the spec says; {changes}, see status.plan");
             return Verdict::Stalled(Reason::DriftDetected, message);
         }
-        return Verdict::Paused(format!(
-            "paused by annotation, and the policy is not what the spec says; {changes}"
-        ));
+        return Verdict::Paused(format!("paused by annotation, and the policy is not what the spec says; {changes}"));
     }
     if let Some(trouble) = &landing.trouble {
         return trouble_verdict(trouble);
@@ -217,9 +180,7 @@ fn verdict(
             1 => String::new(),
             several => format!(" (and {} more)", several - 1),
         };
-        let StatementStatus {
-            name, message, reason, ..
-        } = &statement.status;
+        let StatementStatus { name, message, reason, .. } = &statement.status;
         format!("statement {name}: {}{more}", message.as_deref().unwrap_or(reason))
     };
     let permanent: fn(Reason) -> bool = |reason| matches!(reason, Reason::PolicyFull | Reason::DocumentWritesDenied);
@@ -232,28 +193,17 @@ fn verdict(
     }
     match unsynced.first() {
         Some(statement) => Verdict::Working(statement.reason, told(statement)),
-        None => Verdict::Working(
-            Reason::Applying,
-            format!("{} to be removed", count(surplus.len(), "statement")),
-        ),
+        None => Verdict::Working(Reason::Applying, format!("{} to be removed", count(surplus.len(), "statement"))),
     }
 }
 
 /// What can be mended from outside waits; what is only a matter of time is work.
 fn trouble_verdict(trouble: &Problem) -> Verdict {
     let Problem { reason, message, .. } = trouble.clone();
-    if trouble.passes() {
-        Verdict::Working(reason, message)
-    } else {
-        Verdict::Waiting(reason, message)
-    }
+    if trouble.passes() { Verdict::Working(reason, message) } else { Verdict::Waiting(reason, message) }
 }
 
 /// A number with its noun.
 pub fn count(number: usize, noun: &str) -> String {
-    if number == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{number} {noun}s")
-    }
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

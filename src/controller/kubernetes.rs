@@ -71,12 +71,7 @@ impl<B> Context<B> {
             Err(error) if error.is_gone() => return Ok(()),
             Err(error) => return Err(error),
         };
-        let finalizers = current
-            .finalizers()
-            .iter()
-            .filter(|f| *f != FINALIZER)
-            .cloned()
-            .collect();
+        let finalizers = current.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
         self.set_finalizers(&current, finalizers).await
     }
 
@@ -87,9 +82,7 @@ impl<B> Context<B> {
             "finalizers": finalizers,
         }});
         let api = self.api(object);
-        bounded(api.patch(object.name(), &PatchParams::default(), &Patch::Merge(&patch)))
-            .await
-            .map(drop)
+        bounded(api.patch(object.name(), &PatchParams::default(), &Patch::Merge(&patch))).await.map(drop)
     }
 
     /// Writes a status in place of the one that is there.

@@ -32,11 +32,7 @@ pub struct Lease {
 impl Lease {
     /// The lease of that name; `identity` must differ between processes.
     pub fn new(client: kube::Client, namespace: &str, name: String, identity: String) -> Self {
-        Self {
-            api: Api::namespaced(client, namespace),
-            name,
-            identity,
-        }
+        Self { api: Api::namespaced(client, namespace), name, identity }
     }
 
     /// Waits until the lease is ours; gives the time from which it is proved to be.
@@ -93,17 +89,9 @@ impl Lease {
 
     async fn try_for(&self, seen: &mut Option<(Option<LeaseSpec>, Instant)>) -> Result<bool, Error> {
         let Some(mut record) = bounded(self.api.get_opt(&self.name)).await? else {
-            let metadata = ObjectMeta {
-                name: Some(self.name.clone()),
-                ..ObjectMeta::default()
-            };
-            let record = Record {
-                metadata,
-                spec: Some(self.held(None)),
-            };
-            return bounded(self.api.create(&PostParams::default(), &record))
-                .await
-                .map(|_| true);
+            let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+            let record = Record { metadata, spec: Some(self.held(None)) };
+            return bounded(self.api.create(&PostParams::default(), &record)).await.map(|_| true);
         };
         if seen.as_ref().is_none_or(|(spec, _)| *spec != record.spec) {
             *seen = Some((record.spec.clone(), Instant::now()));
@@ -129,9 +117,7 @@ impl Lease {
 
     /// Refused by the API server where anybody wrote since the record was read.
     async fn replace(&self, record: &Record) -> Result<(), Error> {
-        bounded(self.api.replace(&self.name, &PostParams::default(), record))
-            .await
-            .map(drop)
+        bounded(self.api.replace(&self.name, &PostParams::default(), record)).await.map(drop)
     }
 
     fn held(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
@@ -141,21 +127,12 @@ impl Lease {
             lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
             acquire_time: now.clone(),
             renew_time: now,
-            lease_transitions: Some(
-                before
-                    .and_then(|spec| spec.lease_transitions)
-                    .map_or(0, |count| count + 1),
-            ),
+            lease_transitions: Some(before.and_then(|spec| spec.lease_transitions).map_or(0, |count| count + 1)),
             ..LeaseSpec::default()
         }
     }
 }
 
 fn holder(record: &Record) -> Option<&String> {
-    record
-        .spec
-        .as_ref()?
-        .holder_identity
-        .as_ref()
-        .filter(|holder| !holder.is_empty())
+    record.spec.as_ref()?.holder_identity.as_ref().filter(|holder| !holder.is_empty())
 }

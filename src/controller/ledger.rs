@@ -113,10 +113,5 @@ impl Entry {
 
 /// Resource versions grow, as those of one object may be compared (KEP-5504).
 fn resource_version(object: &Permission) -> u64 {
-    object
-        .metadata
-        .resource_version
-        .as_deref()
-        .and_then(|version| version.parse().ok())
-        .unwrap_or(0)
+    object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }

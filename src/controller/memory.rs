@@ -90,11 +90,7 @@ impl Memory {
 
     /// Objects whose statements must not come back.
     pub fn buried(&self, now: Instant) -> Vec<ObjectId> {
-        self.tombstones
-            .iter()
-            .filter(|(_, until)| now < **until)
-            .map(|(object, _)| object.clone())
-            .collect()
+        self.tombstones.iter().filter(|(_, until)| now < **until).map(|(object, _)| object.clone()).collect()
     }
 
     /// The service refused this statement of ours.
@@ -124,40 +120,19 @@ impl Memory {
 
     /// When something that waits here may go on.
     pub fn next_change(&self, now: Instant) -> Option<Instant> {
-        let refusals = self
-            .refused
-            .values()
-            .chain(self.blocking.values())
-            .map(|refusal| refusal.until);
+        let refusals = self.refused.values().chain(self.blocking.values()).map(|refusal| refusal.until);
         let quota = self.quota.map(|(_, until)| until);
-        refusals
-            .chain(self.unknown_until)
-            .chain(quota)
-            .filter(|at| now < *at)
-            .min()
+        refusals.chain(self.unknown_until).chain(quota).filter(|at| now < *at).min()
     }
 }
 
 fn remember(refusals: &mut HashMap<String, Refusal>, text: String, message: String, now: Instant) {
     // What nobody has tried for long is no longer wanted.
     refusals.retain(|_, refusal| now < refusal.until + REFUSAL.1);
-    let wait = refusals
-        .get(&text)
-        .map_or(REFUSAL.0, |before| (before.wait * 2).min(REFUSAL.1));
-    refusals.insert(
-        text,
-        Refusal {
-            message,
-            until: now + wait,
-            wait,
-        },
-    );
+    let wait = refusals.get(&text).map_or(REFUSAL.0, |before| (before.wait * 2).min(REFUSAL.1));
+    refusals.insert(text, Refusal { message, until: now + wait, wait });
 }
 
 fn current(refusals: &HashMap<String, Refusal>, now: Instant) -> BTreeSet<String> {
-    refusals
-        .iter()
-        .filter(|(_, refusal)| now < refusal.until)
-        .map(|(text, _)| text.clone())
-        .collect()
+    refusals.iter().filter(|(_, refusal)| now < refusal.until).map(|(text, _)| text.clone()).collect()
 }

@@ -80,11 +80,7 @@ impl Metrics {
                 "Statuses written to Kubernetes",
                 metrics.status_writes.clone(),
             );
-            registry.register(
-                "controller_runtime_reconcile",
-                "Reconciliations, by result",
-                metrics.reconciles.clone(),
-            );
+            registry.register("controller_runtime_reconcile", "Reconciliations, by result", metrics.reconciles.clone());
         }
         metrics
     }
@@ -95,12 +91,7 @@ impl Metrics {
             None => "ok".to_owned(),
             Some(error) => error.code.clone().unwrap_or_else(|| format!("{:?}", error.class)),
         };
-        self.calls
-            .get_or_create(&Call {
-                operation: operation.to_owned(),
-                code,
-            })
-            .inc();
+        self.calls.get_or_create(&Call { operation: operation.to_owned(), code }).inc();
     }
 
     /// A write met another writer.
@@ -129,11 +120,7 @@ impl Metrics {
 
     /// An object was reconciled.
     pub fn reconcile(&self, result: &str) {
-        self.reconciles
-            .get_or_create(&Result {
-                result: result.to_owned(),
-            })
-            .inc();
+        self.reconciles.get_or_create(&Result { result: result.to_owned() }).inc();
     }
 
     /// Everything in the text format of `OpenMetrics`.

@@ -60,10 +60,7 @@ pub async fn run<B: EventBuses>(
     let stop = stop.shared();
     let apis: Vec<Api<Permission>> = match settings.namespaces.as_slice() {
         [] => vec![Api::all(client.clone())],
-        some => some
-            .iter()
-            .map(|namespace| Api::namespaced(client.clone(), namespace))
-            .collect(),
+        some => some.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect(),
     };
     let limits = Config::default().concurrency(settings.concurrency);
     let controller = |api| {
@@ -73,10 +70,7 @@ pub async fn run<B: EventBuses>(
     };
     let controllers: Vec<Controller<Permission>> = apis.into_iter().map(controller).collect();
     let stores = controllers.iter().map(Controller::store).collect();
-    let reporter = Reporter {
-        controller: "busgrant".to_owned(),
-        instance: None,
-    };
+    let reporter = Reporter { controller: "busgrant".to_owned(), instance: None };
     let recorder = Recorder::new(client.clone(), reporter);
     let context = Arc::new(Context::new(buses, client, settings, stores, metrics, recorder));
     // Asked for at once, so that the first change does not have to wait; a failure is told by the objects.
@@ -106,15 +100,9 @@ pub async fn run<B: EventBuses>(
 /// A reconciliation that panics fails alone.
 async fn guarded<B: EventBuses>(object: Arc<Permission>, context: Arc<Context<B>>) -> Result<Action, Error> {
     let (namespace, name) = (object.namespace().to_owned(), object.name().to_owned());
-    let reconciled = AssertUnwindSafe(reconcile::reconcile(object, context))
-        .catch_unwind()
-        .await;
+    let reconciled = AssertUnwindSafe(reconcile::reconcile(object, context)).catch_unwind().await;
     reconciled.unwrap_or_else(|_| {
-        tracing::error!(
-            namespace,
-            name,
-            "the reconciliation panicked; the object is left alone for a minute"
-        );
+        tracing::error!(namespace, name, "the reconciliation panicked; the object is left alone for a minute");
         Ok(Action::requeue(AFTER_PANIC))
     })
 }

@@ -53,11 +53,7 @@ impl Permission {
 
     /// Whether the API server has shown it with our finalizer.
     pub fn is_held(&self) -> bool {
-        self.metadata
-            .finalizers
-            .iter()
-            .flatten()
-            .any(|finalizer| finalizer == FINALIZER)
+        self.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
     }
 
     /// Whether it is being deleted.
@@ -68,24 +64,18 @@ impl Permission {
     /// Whether puts and edits are stopped.
     pub fn is_paused(&self) -> bool {
         let annotations = self.metadata.annotations.as_ref();
-        annotations
-            .and_then(|a| a.get(PAUSED_ANNOTATION))
-            .is_some_and(|value| value == "true")
+        annotations.and_then(|a| a.get(PAUSED_ANNOTATION)).is_some_and(|value| value == "true")
     }
 
     /// Whether only the plan is reported.
     pub fn is_observed(&self) -> bool {
-        self.spec
-            .as_ref()
-            .is_ok_and(|spec| spec.management_policy == ManagementPolicy::Observe)
+        self.spec.as_ref().is_ok_and(|spec| spec.management_policy == ManagementPolicy::Observe)
     }
 
     /// Whether its statements stay when it goes. What can't be read is no wish to keep them, nor is it acted on unread:
     /// an object without a readable policy is deleted as the default says.
     pub fn is_retained(&self) -> bool {
-        self.spec
-            .as_ref()
-            .is_ok_and(|spec| spec.deletion_policy == DeletionPolicy::Retain)
+        self.spec.as_ref().is_ok_and(|spec| spec.deletion_policy == DeletionPolicy::Retain)
     }
 
     /// The ARN that its bus resolved to first.

@@ -32,11 +32,7 @@ pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Cont
             Ok(going) => going,
             Err(error) => {
                 let message = format!("while deleting: busgrant's own definition can't be read: {error}");
-                let problem = Problem {
-                    reason: Reason::AccessDenied,
-                    message,
-                    mendable: true,
-                };
+                let problem = Problem { reason: Reason::AccessDenied, message, mendable: true };
                 return Ok(again_at(context.report_problem(&object, &problem).await));
             }
         };
@@ -49,11 +45,7 @@ pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Cont
     }
     if let (Err(error), false) = (&object.spec, object.is_deleting()) {
         let message = format!("this version of busgrant can't read it, so nothing of it is acted on: {error}");
-        let problem = Problem {
-            reason: Reason::Unreadable,
-            message,
-            mendable: false,
-        };
+        let problem = Problem { reason: Reason::Unreadable, message, mendable: false };
         return Ok(again_at(context.report_problem(&object, &problem).await));
     }
     let resolved = match context.identity().await {
@@ -85,9 +77,7 @@ pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Cont
 }
 
 fn again_at(at: Option<Instant>) -> Action {
-    at.map_or_else(Action::await_change, |at| {
-        Action::requeue(at.saturating_duration_since(Instant::now()))
-    })
+    at.map_or_else(Action::await_change, |at| Action::requeue(at.saturating_duration_since(Instant::now())))
 }
 
 /// The pause after a call to Kubernetes failed: attempts are counted for each object, whatever the watch brings.
@@ -101,9 +91,5 @@ pub fn after_error<B>(object: &Permission, error: &Error, context: &Context<B>) 
         }
         attempts = entry.attempts;
     });
-    Action::requeue(super::backoff::jittered(
-        Duration::from_millis(200),
-        attempts.max(1),
-        Duration::from_mins(1),
-    ))
+    Action::requeue(super::backoff::jittered(Duration::from_millis(200), attempts.max(1), Duration::from_mins(1)))
 }

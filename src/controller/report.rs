@@ -51,15 +51,8 @@ impl<B: EventBuses> Context<B> {
     /// Says which bus each new object means, before anything is written for it there. An object whose status can't be
     /// written is left out of the flight.
     pub async fn pin(&self, bus: &BusArn, roster: &mut Roster) {
-        let facts = BusFacts {
-            bus: bus.clone(),
-            policy: None,
-        };
-        let pins = roster
-            .members
-            .iter()
-            .map(|member| self.pin_one(member, &facts).boxed())
-            .collect();
+        let facts = BusFacts { bus: bus.clone(), policy: None };
+        let pins = roster.members.iter().map(|member| self.pin_one(member, &facts).boxed()).collect();
         let pinned = at_once(pins).await;
         for (member, _) in roster.members.iter_mut().zip(pinned).filter(|(_, pinned)| !pinned) {
             member.role = Role::Shielded;
@@ -94,17 +87,12 @@ impl<B: EventBuses> Context<B> {
         let ownership = roster.ownership(self, memory, &buried, false);
         let allowed = memory.quota(self.settings.policy_quota, now);
         let facts = BusFacts::of(bus, landing.read.as_ref(), allowed, &ownership);
-        self.metrics
-            .flight(bus, landing.read.as_ref().map(|read| orphans(read, &ownership)));
+        self.metrics.flight(bus, landing.read.as_ref().map(|read| orphans(read, &ownership)));
         let settles = memory.next_change(now);
         let sent = landing.tallies.values().any(|tally| tally.sent);
         let read_at = landing.read_at.unwrap_or(now);
         let mut reports = Vec::new();
-        for member in roster
-            .members
-            .iter()
-            .filter(|member| !matches!(member.role, Role::Shielded))
-        {
+        for member in roster.members.iter().filter(|member| !matches!(member.role, Role::Shielded)) {
             let around = Circumstances {
                 ownership: &ownership,
                 outcome_open: self.is_open_for(member, memory, read_at),
@@ -155,14 +143,8 @@ impl<B: EventBuses> Context<B> {
     /// Reports every object of a bus that nothing can be done for: whose the credentials are is not known.
     pub async fn report_unidentified(&self, bus: &BusArn, problem: &Problem) -> Option<Instant> {
         let bus = bus.to_string();
-        let objects: Vec<_> = self
-            .objects()
-            .filter(|object| object.pinned_bus() == Some(&bus))
-            .collect();
-        let reports = objects
-            .iter()
-            .map(|object| self.report_problem(object, problem).boxed())
-            .collect();
+        let objects: Vec<_> = self.objects().filter(|object| object.pinned_bus() == Some(&bus)).collect();
+        let reports = objects.iter().map(|object| self.report_problem(object, problem).boxed()).collect();
         at_once(reports).await.into_iter().flatten().min()
     }
 
@@ -186,14 +168,7 @@ impl<B: EventBuses> Context<B> {
         let told = old.observed_generation == Some(object.generation()) && !object.is_deleting();
         let ready = is_ready(&old, object);
         let passing = (forgiven && ready) || (waits && told && !ready);
-        let new = status(
-            &old,
-            object.generation(),
-            outcome,
-            seen.facts,
-            seen.tally,
-            Timestamp::now(),
-        );
+        let new = status(&old, object.generation(), outcome, seen.facts, seen.tally, Timestamp::now());
         if let Some(tally) = seen.tally {
             self.tell_writes(object, tally, entry.in_sync && unchanged);
         }
@@ -273,12 +248,7 @@ impl<B: EventBuses> Context<B> {
 
 /// Whether a status says that this very generation stands.
 fn is_ready(status: &EventBusPermissionStatus, object: &Permission) -> bool {
-    let ready = || {
-        status
-            .conditions
-            .iter()
-            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    };
+    let ready = || status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
     status.observed_generation == Some(object.generation()) && !object.is_deleting() && ready()
 }
 
@@ -310,13 +280,7 @@ fn until_patience_ends(status: &EventBusPermissionStatus, verdict: &Verdict) -> 
 fn orphans(read: &busgrant_policy::Document, ownership: &Ownership) -> usize {
     let orphaned = |sid: &str| {
         !ownership.is_foreign(Some(sid))
-            && ownership
-                .read(Some(sid))
-                .is_none_or(|owned| ownership.stance(&owned.object).is_none())
+            && ownership.read(Some(sid)).is_none_or(|owned| ownership.stance(&owned.object).is_none())
     };
-    read.statements()
-        .iter()
-        .filter_map(|live| live.sid())
-        .filter(|sid| orphaned(sid))
-        .count()
+    read.statements().iter().filter_map(|live| live.sid()).filter(|sid| orphaned(sid)).count()
 }

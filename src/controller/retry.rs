@@ -27,11 +27,7 @@ pub struct Problem {
 impl Problem {
     /// A problem that lies in the object itself.
     pub fn permanent(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            mendable: false,
-        }
+        Self { reason, message: message.into(), mendable: false }
     }
 
     /// A failed call as what it means for an object.
@@ -48,20 +44,13 @@ impl Problem {
             RetryClass::Disabled => Reason::OperationDisabled,
             RetryClass::Invalid => Reason::StatementRefused,
         };
-        Self {
-            reason,
-            message: error.to_string(),
-            mendable: true,
-        }
+        Self { reason, message: error.to_string(), mendable: true }
     }
 
     /// A failed write as what it means for an object. That something was not found says nothing of the bus: a read does.
     pub fn from_write(error: &BusError) -> Self {
         match error.class {
-            RetryClass::NotFound => Self {
-                reason: Reason::ServiceUnavailable,
-                ..Self::from_error(error)
-            },
+            RetryClass::NotFound => Self { reason: Reason::ServiceUnavailable, ..Self::from_error(error) },
             _ => Self::from_error(error),
         }
     }
@@ -115,9 +104,7 @@ mod tests {
         let mut attempts = Attempts::default();
         assert_eq!(attempts.pause_after(RetryClass::Denied, true), None);
         assert_eq!(attempts.pause_after(RetryClass::NotFound, false), None);
-        let granted = (0..100)
-            .filter_map(|_| attempts.pause_after(RetryClass::Throttled, true))
-            .count();
+        let granted = (0..100).filter_map(|_| attempts.pause_after(RetryClass::Throttled, true)).count();
         assert_eq!(granted, 4);
         assert!(attempts.pause_after(RetryClass::ConcurrentModification, true).is_some());
     }

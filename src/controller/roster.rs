@@ -58,34 +58,21 @@ impl Roster {
             let Ok(id) = object_id(object.namespace(), object.name()) else {
                 continue;
             };
-            let role = if resolved.as_ref() == Some(bus) {
-                role(context, bus, &id, &object)
-            } else {
-                Role::Shielded
-            };
+            let role = if resolved.as_ref() == Some(bus) { role(context, bus, &id, &object) } else { Role::Shielded };
             members.push(Member { object, id, role });
         }
         members.sort_by(|a, b| a.id.cmp(&b.id));
-        Self {
-            members,
-            left_out: false,
-        }
+        Self { members, left_out: false }
     }
 
     /// Whether any object's statements are to go with it.
     pub fn has_deleting(&self) -> bool {
-        self.members
-            .iter()
-            .any(|member| matches!(member.role, Role::Deleting(_)))
+        self.members.iter().any(|member| matches!(member.role, Role::Deleting(_)))
     }
 
     /// Leaves the statements of deleted objects where they are.
     pub fn shield_deleting(&mut self) {
-        for member in self
-            .members
-            .iter_mut()
-            .filter(|member| matches!(member.role, Role::Deleting(_)))
-        {
+        for member in self.members.iter_mut().filter(|member| matches!(member.role, Role::Deleting(_))) {
             member.role = Role::Shielded;
         }
     }
@@ -110,36 +97,19 @@ impl Roster {
     ) -> Ownership {
         let gone = |id: &ObjectId| {
             let stance = Stance::Released { named: BTreeSet::new() };
-            (
-                id.clone(),
-                Standing {
-                    seniority: (String::new(), String::new()),
-                    stance,
-                },
-            )
+            (id.clone(), Standing { seniority: (String::new(), String::new()), stance })
         };
         let mut objects: BTreeMap<ObjectId, Standing> = buried.iter().map(gone).collect();
         for member in &self.members {
             let stance = match &member.role {
                 Role::Enforced(compiled) => enforced(compiled),
                 Role::Watched(compiled) if watched_too => enforced(compiled),
-                Role::Deleting(sids) => Stance::Released {
-                    named: member.unconfirmed(sids, memory),
-                },
+                Role::Deleting(sids) => Stance::Released { named: member.unconfirmed(sids, memory) },
                 Role::Watched(_) | Role::Shielded => Stance::Shielded,
             };
-            objects.insert(
-                member.id.clone(),
-                Standing {
-                    seniority: member.seniority(),
-                    stance,
-                },
-            );
+            objects.insert(member.id.clone(), Standing { seniority: member.seniority(), stance });
         }
-        Ownership {
-            owner: context.settings.owner.clone(),
-            objects,
-        }
+        Ownership { owner: context.settings.owner.clone(), objects }
     }
 }
 
@@ -160,40 +130,23 @@ impl Member {
     /// The statements of this object in a document.
     pub fn live_sids<'a>(&self, document: &'a Document, ownership: &Ownership) -> Vec<&'a str> {
         let theirs = |sid: &&str| ownership.read(Some(sid)).is_some_and(|owned| owned.object == self.id);
-        document
-            .statements()
-            .iter()
-            .filter_map(|live| live.sid())
-            .filter(theirs)
-            .collect()
+        document.statements().iter().filter_map(|live| live.sid()).filter(theirs).collect()
     }
 
     /// Sids whose removal is not confirmed yet: they are removed whatever a read shows, since that may be stale.
     fn unconfirmed(&self, sids: &BTreeSet<Sid>, memory: &Memory) -> BTreeSet<Sid> {
         let confirmed = memory.removed.get(self.object.uid());
-        sids.iter()
-            .filter(|sid| !confirmed.is_some_and(|confirmed| confirmed.contains(sid)))
-            .cloned()
-            .collect()
+        sids.iter().filter(|sid| !confirmed.is_some_and(|confirmed| confirmed.contains(sid))).cloned().collect()
     }
 
     fn seniority(&self) -> (String, String) {
-        let created = self
-            .object
-            .metadata
-            .creation_timestamp
-            .as_ref()
-            .map(|time| time.0.to_string());
+        let created = self.object.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string());
         (created.unwrap_or_default(), self.label())
     }
 }
 
 fn enforced(compiled: &Compiled) -> Stance {
-    let unserved = compiled
-        .refused
-        .iter()
-        .map(|refused| (refused.name.clone(), refused.effect))
-        .collect();
+    let unserved = compiled.refused.iter().map(|refused| (refused.name.clone(), refused.effect)).collect();
     Stance::Enforced { unserved }
 }
 
@@ -202,20 +155,12 @@ fn enforced(compiled: &Compiled) -> Stance {
 fn role<B>(context: &Context<B>, bus: &BusArn, id: &ObjectId, object: &Permission) -> Role {
     if object.is_deleting() {
         let goes = object.is_held() && !object.is_retained();
-        return if goes {
-            Role::Deleting(known_sids(context, bus, id, object))
-        } else {
-            Role::Shielded
-        };
+        return if goes { Role::Deleting(known_sids(context, bus, id, object)) } else { Role::Shielded };
     }
     match &object.spec {
         Ok(spec) if object.is_held() => {
             let compiled = compile(spec, bus, &context.settings.owner, id, context.settings.consent);
-            if object.is_paused() || object.is_observed() {
-                Role::Watched(compiled)
-            } else {
-                Role::Enforced(compiled)
-            }
+            if object.is_paused() || object.is_observed() { Role::Watched(compiled) } else { Role::Enforced(compiled) }
         }
         _ => Role::Shielded,
     }
@@ -224,11 +169,7 @@ fn role<B>(context: &Context<B>, bus: &BusArn, id: &ObjectId, object: &Permissio
 /// Every Sid that the spec or the status of an object speaks of and that is the object's own: a status can be forged.
 fn known_sids<B>(context: &Context<B>, bus: &BusArn, id: &ObjectId, object: &Permission) -> BTreeSet<Sid> {
     let owner = &context.settings.owner;
-    let told = object
-        .status
-        .statements
-        .iter()
-        .filter_map(|statement| statement.statement_id.parse().ok());
+    let told = object.status.statements.iter().filter_map(|statement| statement.statement_id.parse().ok());
     let mut sids: BTreeSet<Sid> = told.collect();
     if let Ok(spec) = &object.spec {
         let compiled = compile(spec, bus, owner, id, Consent { allow_public: true });

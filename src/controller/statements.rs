@@ -22,10 +22,7 @@ pub struct Judged {
 pub fn statement(claim: &Claim, member: &Member, landing: &Landing, around: &Circumstances) -> Judged {
     let wanted = &claim.statement;
     let sid = &wanted.sid;
-    let held = landing
-        .read
-        .as_ref()
-        .map(|read| read.holds(sid.as_str(), &wanted.meaning()));
+    let held = landing.read.as_ref().map(|read| read.holds(sid.as_str(), &wanted.meaning()));
     let finding = landing.findings.iter().find(|finding| finding.sid == *sid);
     let (reason, message) = match (held, finding) {
         (Some(true), _) => (Reason::InSync, unverified(sid, landing.read.as_ref())),
@@ -78,10 +75,9 @@ fn obstacle(finding: &Finding, text: &str, around: &Circumstances) -> (Reason, O
             let said = (around.refusal)(text).unwrap_or_default();
             (Reason::StatementRefused, Some(format!("AWS refused it: {said}")))
         }
-        Obstacle::DenyUnserved { deny } => (
-            Reason::DenyUnserved,
-            Some(format!("held back until the Deny {deny} of this object stands")),
-        ),
+        Obstacle::DenyUnserved { deny } => {
+            (Reason::DenyUnserved, Some(format!("held back until the Deny {deny} of this object stands")))
+        }
     }
 }
 
@@ -97,10 +93,7 @@ pub fn refused_statement(refused: &RefusedStatement, member: &Member, around: &C
         form: None,
         content_hash: None,
     };
-    Judged {
-        reason: refused.reason,
-        status,
-    }
+    Judged { reason: refused.reason, status }
 }
 
 /// What is wrong with a statement, for people.
@@ -128,35 +121,17 @@ pub fn planned(plan: &Plan, member: &Member, ownership: &Ownership) -> Vec<Plann
     let Role::Watched(_) = member.role else {
         return Vec::new();
     };
-    let theirs = |sid: &Sid| {
-        ownership
-            .read(Some(sid.as_str()))
-            .is_some_and(|owned| owned.object == member.id)
-    };
-    let step = |action, sid: &Sid, form| PlannedStep {
-        action,
-        statement_id: sid.to_string(),
-        form,
-    };
+    let theirs = |sid: &Sid| ownership.read(Some(sid.as_str())).is_some_and(|owned| owned.object == member.id);
+    let step = |action, sid: &Sid, form| PlannedStep { action, statement_id: sid.to_string(), form };
     let steps = plan.steps.iter().flat_map(|planned| match planned {
         Step::PutStatement { sid, .. } => vec![(PlannedAction::Put, sid, Some(WriteForm::Short))],
         Step::RemoveStatement { sid } => vec![(PlannedAction::Remove, sid, None)],
         Step::PutDocument { puts, drops, .. } => {
-            let puts = puts
-                .iter()
-                .map(|sid| (PlannedAction::Put, sid, Some(WriteForm::Document)));
-            puts.chain(
-                drops
-                    .iter()
-                    .map(|sid| (PlannedAction::Remove, sid, Some(WriteForm::Document))),
-            )
-            .collect()
+            let puts = puts.iter().map(|sid| (PlannedAction::Put, sid, Some(WriteForm::Document)));
+            puts.chain(drops.iter().map(|sid| (PlannedAction::Remove, sid, Some(WriteForm::Document)))).collect()
         }
     });
-    steps
-        .filter(|(_, sid, _)| theirs(sid))
-        .map(|(action, sid, form)| step(action, sid, form))
-        .collect()
+    steps.filter(|(_, sid, _)| theirs(sid)).map(|(action, sid, form)| step(action, sid, form)).collect()
 }
 
 fn write_form(form: Form) -> WriteForm {

@@ -26,21 +26,14 @@ impl BusFacts {
     /// The facts of a read.
     pub fn of(bus: &BusArn, read: Option<&Document>, allowed: usize, ownership: &Ownership) -> Self {
         let policy = read.map(|read| {
-            let foreign = read
-                .statements()
-                .iter()
-                .filter(|live| ownership.is_foreign(live.sid()))
-                .count();
+            let foreign = read.statements().iter().filter(|live| ownership.is_foreign(live.sid())).count();
             PolicyStatus {
                 characters: i64::try_from(read.size()).ok(),
                 characters_allowed: i64::try_from(allowed).ok(),
                 foreign_statements: i32::try_from(foreign).ok(),
             }
         });
-        Self {
-            bus: bus.clone(),
-            policy,
-        }
+        Self { bus: bus.clone(), policy }
     }
 
     fn event_bus(&self) -> EventBusStatus {
@@ -104,10 +97,7 @@ pub fn status(
 
 /// Whether two statuses differ in what is worth a write: numbers of the whole bus only ride along.
 pub fn differs(old: &EventBusPermissionStatus, new: &EventBusPermissionStatus) -> bool {
-    let ridden = EventBusPermissionStatus {
-        policy: old.policy.clone(),
-        ..new.clone()
-    };
+    let ridden = EventBusPermissionStatus { policy: old.policy.clone(), ..new.clone() };
     ridden != *old
 }
 
@@ -144,26 +134,15 @@ fn conditions(
             ((ready, *reason, message.clone()), Some("Reconciling"))
         }
         Verdict::Waiting(reason, message) => {
-            let kind = if is_patience_over(old, *reason, now) {
-                "Stalled"
-            } else {
-                "Reconciling"
-            };
+            let kind = if is_patience_over(old, *reason, now) { "Stalled" } else { "Reconciling" };
             (("False", *reason, message.clone()), Some(kind))
         }
         Verdict::Stalled(reason, message) => (("False", *reason, message.clone()), Some("Stalled")),
         Verdict::Paused(message) => (("False", Reason::Paused, message.clone()), None),
-        Verdict::Gone => (
-            ("False", Reason::Deleting, "its statements are gone".to_owned()),
-            Some("Reconciling"),
-        ),
+        Verdict::Gone => (("False", Reason::Deleting, "its statements are gone".to_owned()), Some("Reconciling")),
     };
     let accepted = match acceptance {
-        Acceptance::Accepted => (
-            "True",
-            Reason::Accepted,
-            "every statement of the spec can be served".to_owned(),
-        ),
+        Acceptance::Accepted => ("True", Reason::Accepted, "every statement of the spec can be served".to_owned()),
         Acceptance::Refused(reason, message) => ("False", *reason, message.clone()),
         Acceptance::Unknown => ("Unknown", ready.1, ready.2.clone()),
     };
@@ -181,10 +160,7 @@ fn conditions(
     let mut wanted = vec![("Accepted", accepted), ("Synced", synced), ("Ready", ready.clone())];
     wanted.extend(extra.map(|kind| (kind, ("True", ready.1, ready.2))));
     let make = |(kind, (status, reason, message)): (&str, (&str, Reason, String))| {
-        let before = old
-            .conditions
-            .iter()
-            .find(|condition| condition.type_ == kind && condition.status == status);
+        let before = old.conditions.iter().find(|condition| condition.type_ == kind && condition.status == status);
         // Conditions that exist only while true begin anew with each reason.
         let same = before.filter(|before| extra != Some(kind) || before.reason == reason.as_str());
         Condition {
@@ -201,18 +177,12 @@ fn conditions(
 
 /// When a status that says Reconciling for this reason will say Stalled, if it is not mended.
 pub fn patience_ends(status: &EventBusPermissionStatus, reason: Reason) -> Option<Timestamp> {
-    let condition = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == "Reconciling")?;
+    let condition = status.conditions.iter().find(|condition| condition.type_ == "Reconciling")?;
     (condition.reason == reason.as_str()).then(|| condition.last_transition_time.0 + PATIENCE)
 }
 
 fn is_patience_over(old: &EventBusPermissionStatus, reason: Reason, now: Timestamp) -> bool {
-    let stalled = old
-        .conditions
-        .iter()
-        .any(|c| c.type_ == "Stalled" && c.reason == reason.as_str());
+    let stalled = old.conditions.iter().any(|c| c.type_ == "Stalled" && c.reason == reason.as_str());
     stalled || patience_ends(old, reason).is_some_and(|end| end <= now)
 }
 
@@ -237,21 +207,12 @@ mod tests {
     }
 
     fn after(old: &EventBusPermissionStatus, verdict: Verdict, second: i64) -> EventBusPermissionStatus {
-        let outcome = Outcome {
-            verdict,
-            acceptance: Acceptance::Accepted,
-            statements: vec![],
-            plan: vec![],
-        };
+        let outcome = Outcome { verdict, acceptance: Acceptance::Accepted, statements: vec![], plan: vec![] };
         status(old, 1, &outcome, None, None, at(second))
     }
 
     fn said(status: &EventBusPermissionStatus) -> Vec<String> {
-        status
-            .conditions
-            .iter()
-            .map(|c| format!("{}={} {}", c.type_, c.status, c.reason))
-            .collect()
+        status.conditions.iter().map(|c| format!("{}={} {}", c.type_, c.status, c.reason)).collect()
     }
 
     fn denied() -> Verdict {
@@ -261,18 +222,12 @@ mod tests {
     #[test]
     fn what_others_may_mend_is_work_for_two_minutes_and_then_stalled_until_it_is_mended() {
         let first = after(&EventBusPermissionStatus::default(), denied(), 0);
-        assert_eq!(
-            said(&first)[2..],
-            ["Ready=False AccessDenied", "Reconciling=True AccessDenied"]
-        );
+        assert_eq!(said(&first)[2..], ["Ready=False AccessDenied", "Reconciling=True AccessDenied"]);
         assert_eq!(patience_ends(&first, Reason::AccessDenied), Some(at(120)));
         let before = after(&first, denied(), 119);
         assert!(!differs(&first, &before));
         let stalled = after(&before, denied(), 120);
-        assert_eq!(
-            said(&stalled)[2..],
-            ["Ready=False AccessDenied", "Stalled=True AccessDenied"]
-        );
+        assert_eq!(said(&stalled)[2..], ["Ready=False AccessDenied", "Stalled=True AccessDenied"]);
         assert!(!differs(&stalled, &after(&stalled, denied(), 500)));
         assert_eq!(said(&after(&stalled, Verdict::InSync, 501))[2..], ["Ready=True InSync"]);
     }
@@ -280,11 +235,7 @@ mod tests {
     #[test]
     fn another_reason_begins_its_own_two_minutes() {
         let first = after(&EventBusPermissionStatus::default(), denied(), 0);
-        let other = after(
-            &first,
-            Verdict::Waiting(Reason::EventBusNotFound, "gone".to_owned()),
-            100,
-        );
+        let other = after(&first, Verdict::Waiting(Reason::EventBusNotFound, "gone".to_owned()), 100);
         assert_eq!(patience_ends(&other, Reason::EventBusNotFound), Some(at(220)));
         assert_eq!(patience_ends(&other, Reason::AccessDenied), None);
     }
@@ -298,15 +249,8 @@ mod tests {
     #[test]
     fn numbers_of_the_whole_bus_alone_are_worth_no_write() {
         let old = after(&EventBusPermissionStatus::default(), Verdict::InSync, 0);
-        let policy = PolicyStatus {
-            characters: Some(7),
-            characters_allowed: Some(10),
-            foreign_statements: Some(1),
-        };
-        let new = EventBusPermissionStatus {
-            policy: Some(policy),
-            ..old.clone()
-        };
+        let policy = PolicyStatus { characters: Some(7), characters_allowed: Some(10), foreign_statements: Some(1) };
+        let new = EventBusPermissionStatus { policy: Some(policy), ..old.clone() };
         assert!(!differs(&old, &new));
     }
 
@@ -324,10 +268,7 @@ mod tests {
         for (second, verdict) in (0..).step_by(150).zip(verdicts.iter().cycle().take(30)) {
             status = after(&status, verdict.clone(), second);
             let told = said(&status);
-            let extra = told
-                .iter()
-                .filter(|c| c.starts_with("Reconciling=") || c.starts_with("Stalled="))
-                .count();
+            let extra = told.iter().filter(|c| c.starts_with("Reconciling=") || c.starts_with("Stalled=")).count();
             assert!(extra <= 1 && told.len() == 3 + extra, "{told:?}");
             assert!(status.conditions.iter().all(|c| c.observed_generation == Some(1)));
         }
@@ -335,26 +276,10 @@ mod tests {
 
     #[test]
     fn retries_are_of_the_last_sync_that_wrote_and_in_total() {
-        let tally = |conflicts| Tally {
-            conflicts,
-            sent: true,
-            put: ["s".parse().unwrap()].into(),
-            ..Tally::default()
-        };
-        let outcome = Outcome {
-            verdict: Verdict::InSync,
-            acceptance: Acceptance::Accepted,
-            statements: vec![],
-            plan: vec![],
-        };
-        let mut now = status(
-            &EventBusPermissionStatus::default(),
-            1,
-            &outcome,
-            None,
-            Some(&tally(2)),
-            at(0),
-        );
+        let tally = |conflicts| Tally { conflicts, sent: true, put: ["s".parse().unwrap()].into(), ..Tally::default() };
+        let outcome =
+            Outcome { verdict: Verdict::InSync, acceptance: Acceptance::Accepted, statements: vec![], plan: vec![] };
+        let mut now = status(&EventBusPermissionStatus::default(), 1, &outcome, None, Some(&tally(2)), at(0));
         now = status(&now, 1, &outcome, None, Some(&tally(0)), at(10));
         now = status(&now, 1, &outcome, None, None, at(20));
         let writes = now.writes.unwrap();

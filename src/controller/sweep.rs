@@ -39,11 +39,7 @@ async fn sweep_once<B: EventBuses>(context: &Arc<Context<B>>) {
                 for (bus, worker) in workers {
                     // A bus that the list lacks is no proof of anything: the worker asks for it by name.
                     let listed = policies.get(&bus.to_string());
-                    worker.compare(
-                        listed
-                            .and_then(|state| Document::parse(state.policy.as_deref()).ok())
-                            .as_ref(),
-                    );
+                    worker.compare(listed.and_then(|state| Document::parse(state.policy.as_deref()).ok()).as_ref());
                 }
             }
             Err(error) => {

@@ -100,14 +100,8 @@ async fn work<B: EventBuses>(
             let _flying = context.flights.read().await;
             let confirmed = seen.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, at)| at);
             let changed = requests.iter().any(|request| matches!(request, Request::Changed));
-            memory.last_read = memory
-                .last_read
-                .filter(|_| !changed)
-                .zip(confirmed)
-                .map(|((read, _), at)| (read, at));
-            let flight = AssertUnwindSafe(fly(&context, &bus, &mut memory, &seen))
-                .catch_unwind()
-                .await;
+            memory.last_read = memory.last_read.filter(|_| !changed).zip(confirmed).map(|((read, _), at)| (read, at));
+            let flight = AssertUnwindSafe(fly(&context, &bus, &mut memory, &seen)).catch_unwind().await;
             wake = flight.unwrap_or_else(|_| {
                 tracing::error!("a flight panicked; the bus is left alone for a minute");
                 Some(Instant::now() + AFTER_PANIC)
@@ -159,29 +153,20 @@ async fn fly<B: EventBuses>(
     let landing = Flight::new(context, bus, &roster, memory).fly().await;
     let read = landing.read.as_ref().map(|read| (digest(read), Instant::now()));
     *seen.lock().unwrap_or_else(PoisonError::into_inner) = read;
-    if landing
-        .trouble
-        .as_ref()
-        .is_some_and(|trouble| trouble.reason == Reason::CredentialsUnavailable)
-    {
+    if landing.trouble.as_ref().is_some_and(|trouble| trouble.reason == Reason::CredentialsUnavailable) {
         context.forget_identity().await;
     }
     let retry = context.report(bus, &roster, memory, &landing).await;
     memory.left_out = if roster.left_out { memory.left_out + 1 } else { 0 };
-    let again = roster
-        .left_out
-        .then(|| Instant::now() + jittered(AFTER_LEFT_OUT, memory.left_out, AFTER_PANIC));
+    let again = roster.left_out.then(|| Instant::now() + jittered(AFTER_LEFT_OUT, memory.left_out, AFTER_PANIC));
     retry.into_iter().chain(again).min()
 }
 
 /// A number that says whether two reads hold the same statements, in whatever order.
 fn digest(document: &Document) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut texts: Vec<&str> = document
-        .statements()
-        .iter()
-        .map(busgrant_policy::document::LiveStatement::text)
-        .collect();
+    let mut texts: Vec<&str> =
+        document.statements().iter().map(busgrant_policy::document::LiveStatement::text).collect();
     texts.sort_unstable();
     let mut hasher = DefaultHasher::new();
     (document.knows_variables(), texts).hash(&mut hasher);

@@ -39,8 +39,7 @@ pub fn writes(step: &Step) -> Vec<(Sid, Kind)> {
         Step::RemoveStatement { sid } => vec![(sid.clone(), Kind::Remove)],
         Step::PutDocument { puts, drops, .. } => {
             let puts = puts.iter().map(|sid| (sid.clone(), Kind::Put));
-            puts.chain(drops.iter().map(|sid| (sid.clone(), Kind::Remove)))
-                .collect()
+            puts.chain(drops.iter().map(|sid| (sid.clone(), Kind::Remove))).collect()
         }
     }
 }
@@ -53,29 +52,18 @@ pub fn named(step: &Step) -> Vec<Sid> {
 /// What no plan may ever ask for, checked once more before anything is sent: a request that names a Sid that is not ours, or
 /// a document without a statement of somebody else's as it was read.
 pub fn trespass(step: &Step, document: &Document, ownership: &Ownership) -> Option<Problem> {
-    let named = named(step)
-        .into_iter()
-        .find(|sid| ownership.is_foreign(Some(sid.as_str())));
+    let named = named(step).into_iter().find(|sid| ownership.is_foreign(Some(sid.as_str())));
     let dropped = match step {
         Step::PutDocument { text, .. } => {
-            let mut foreign = document
-                .statements()
-                .iter()
-                .filter(|live| ownership.is_foreign(live.sid()));
-            foreign
-                .find(|live| !text.contains(live.text()))
-                .map(|live| live.sid().unwrap_or_default().to_owned())
+            let mut foreign = document.statements().iter().filter(|live| ownership.is_foreign(live.sid()));
+            foreign.find(|live| !text.contains(live.text())).map(|live| live.sid().unwrap_or_default().to_owned())
         }
         _ => None,
     };
     let sid = named.map(|sid| sid.to_string()).or(dropped)?;
     tracing::error!(sid, "the plan touches a foreign statement");
     let message = format!("a plan that touches the foreign statement {sid} was refused: please report this");
-    Some(Problem {
-        reason: Reason::ServiceUnavailable,
-        message,
-        mendable: true,
-    })
+    Some(Problem { reason: Reason::ServiceUnavailable, message, mendable: true })
 }
 
 /// Whether a step removes a statement of an object that goes as a whole.

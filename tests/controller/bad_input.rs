@@ -32,26 +32,10 @@ async fn siblings_are_served(scene: &Scene) {
 #[tokio::test]
 async fn an_invalid_statement_keeps_what_it_had() {
     let scene = Scene::running("invalid").await;
-    scene
-        .granted(
-            "a",
-            &spec(&json!([
-                account("good", "111122223333"),
-                raw("bad", "events:PutEvents")
-            ])),
-        )
-        .await;
+    scene.granted("a", &spec(&json!([account("good", "111122223333"), raw("bad", "events:PutEvents")]))).await;
     let had = scene.statement("a", "bad");
     assert!(had.is_some());
-    scene
-        .apply(
-            "a",
-            &spec(&json!([
-                account("good", "222233334444"),
-                raw("bad", "events:DeleteEventBus")
-            ])),
-        )
-        .await;
+    scene.apply("a", &spec(&json!([account("good", "222233334444"), raw("bad", "events:DeleteEventBus")]))).await;
     let object = scene.says("a", "InvalidStatement").await;
     assert!(is(&object, "Accepted", "False") && is(&object, "Stalled", "True") && is(&object, "Ready", "False"));
     assert!(
@@ -111,9 +95,7 @@ async fn a_principal_that_aws_refuses_stops_its_statement_only() {
     let scene = Scene::running("refused").await;
     let role = "arn:aws:iam::222233334444:role/analytics";
     scene.sim.delete_principal(role);
-    scene
-        .granted("old", &spec(&json!([by_document("a", "com.acme")])))
-        .await;
+    scene.granted("old", &spec(&json!([by_document("a", "com.acme")]))).await;
     let grant = spec(&json!([
         account("short", "111122223333"),
         by_document("long", "com.acme"),
@@ -140,14 +122,9 @@ async fn a_principal_that_aws_refuses_stops_its_statement_only() {
     assert!(said.contains(&aws), "{said} quotes not {aws}");
     siblings_are_served(&scene).await;
     scene.ready("old").await;
-    scene
-        .granted("new", &spec(&json!([by_document("b", "com.acme")])))
-        .await;
+    scene.granted("new", &spec(&json!([by_document("b", "com.acme")]))).await;
 
-    scene.sim.declare_principal(Principal {
-        arn: role.to_owned(),
-        ..Principal::default()
-    });
+    scene.sim.declare_principal(Principal { arn: role.to_owned(), ..Principal::default() });
     scene.ready("a").await;
     assert_eq!(scene.held("a"), scene.wanted("a", &grant));
 }
@@ -155,15 +132,9 @@ async fn a_principal_that_aws_refuses_stops_its_statement_only() {
 #[tokio::test]
 async fn an_account_that_does_not_exist_is_told_and_poisons_no_document() {
     let scene = Scene::running("noaccount").await;
-    let none = Account {
-        exists: Some(false),
-        ..Account::default()
-    };
+    let none = Account { exists: Some(false), ..Account::default() };
     scene.sim.set_account("999999999990", none);
-    let grant = spec(&json!([
-        account("good", "111122223333"),
-        account("bad", "999999999990")
-    ]));
+    let grant = spec(&json!([account("good", "111122223333"), account("bad", "999999999990")]));
     scene.apply("a", &grant).await;
     let told = |object: &DynamicObject| {
         let statements = object.data["status"]["statements"].as_array().into_iter().flatten();
@@ -188,10 +159,7 @@ async fn without_credentials_every_object_says_so() {
     let grant = spec(&json!([account("a", "111122223333")]));
     scene.granted("old", &grant).await;
     scene.stop().await;
-    scene.start_as(&Start {
-        account: Some(""),
-        ..Start::default()
-    });
+    scene.start_as(&Start { account: Some(""), ..Start::default() });
     scene.apply("new", &grant).await;
     for name in ["old", "new"] {
         let object = scene.says(name, "CredentialsUnavailable").await;
@@ -205,10 +173,7 @@ async fn denied_access_is_told_by_operation() {
     let scene = Scene::running("denied").await;
     let grant = spec(&json!([account("a", "111122223333")]));
     scene.granted("old", &grant).await;
-    for (operation, name) in [
-        (Operation::PutPermission, "put"),
-        (Operation::DescribeEventBus, "describe"),
-    ] {
+    for (operation, name) in [(Operation::PutPermission, "put"), (Operation::DescribeEventBus, "describe")] {
         let denied = scene.sim.inject(Fault::new(FaultKind::AccessDenied).on(operation));
         scene.apply(name, &grant).await;
         let object = scene.says(name, "AccessDenied").await;
@@ -218,9 +183,7 @@ async fn denied_access_is_told_by_operation() {
         scene.sim.clear_fault(denied);
         scene.ready(name).await;
     }
-    scene
-        .sim
-        .inject(Fault::new(FaultKind::AccessDenied).on(Operation::ListEventBuses));
+    scene.sim.inject(Fault::new(FaultKind::AccessDenied).on(Operation::ListEventBuses));
     scene.granted("list", &grant).await;
     assert_eq!(scene.held("old"), scene.wanted("old", &grant));
 }
@@ -228,9 +191,7 @@ async fn denied_access_is_told_by_operation() {
 #[tokio::test]
 async fn a_region_without_permissions_is_told() {
     let scene = Scene::running("disabled").await;
-    scene
-        .sim
-        .inject(Fault::new(FaultKind::OperationDisabled).on(Operation::PutPermission));
+    scene.sim.inject(Fault::new(FaultKind::OperationDisabled).on(Operation::PutPermission));
     scene.apply("a", &spec(&json!([account("a", "111122223333")]))).await;
     scene.says("a", "OperationDisabled").await;
 }
@@ -243,23 +204,13 @@ async fn a_full_policy_keeps_who_sits() {
     let sitting = spec(&json!([two]));
     let object = scene.granted("sitting", &sitting).await;
     let used = object.data["status"]["policy"]["characters"].as_u64().unwrap();
-    scene
-        .apply(
-            "late",
-            &spec(&json!([account("a", "111122223333"), account("b", "111122223333")])),
-        )
-        .await;
+    scene.apply("late", &spec(&json!([account("a", "111122223333"), account("b", "111122223333")]))).await;
     let object = scene.says("late", "PolicyFull").await;
     assert!(is(&object, "Stalled", "True") && is(&object, "Accepted", "True"));
     let told = message(&object);
-    let numbers: Vec<u64> = told
-        .split(|c: char| !c.is_ascii_digit())
-        .filter_map(|number| number.parse().ok())
-        .collect();
-    assert!(
-        numbers.contains(&700) && numbers.iter().any(|number| *number > 700),
-        "used, needed, allowed: {told}"
-    );
+    let numbers: Vec<u64> =
+        told.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
+    assert!(numbers.contains(&700) && numbers.iter().any(|number| *number > 700), "used, needed, allowed: {told}");
     assert!(numbers.iter().any(|number| *number >= used && *number <= 700), "{told}");
     assert_eq!(scene.held("sitting"), scene.wanted("sitting", &sitting));
     assert!(scene.sim.policy_text(ACCOUNT, REGION, BUS).unwrap().len() <= 700);
@@ -277,12 +228,7 @@ async fn a_quota_smaller_than_assumed_is_learnt() {
     scene.start(&[]);
     let two = json!({"name": "a", "principals": {"accountIDs": ["111122223333", "222233334444"]}});
     scene.granted("sitting", &spec(&json!([two]))).await;
-    scene
-        .apply(
-            "late",
-            &spec(&json!([account("a", "111122223333"), account("b", "111122223333")])),
-        )
-        .await;
+    scene.apply("late", &spec(&json!([account("a", "111122223333"), account("b", "111122223333")]))).await;
     let object = scene.says("late", "PolicyFull").await;
     assert!(is(&object, "Stalled", "True"));
     scene.ready("sitting").await;
@@ -292,22 +238,10 @@ async fn a_quota_smaller_than_assumed_is_learnt() {
 async fn where_documents_are_forbidden_only_they_wait() {
     let mut scene = Scene::new("nodocs").await;
     scene.start(&["--document-writes", "deny"]);
-    scene
-        .apply(
-            "a",
-            &spec(&json!([
-                account("short", "111122223333"),
-                by_document("long", "com.acme")
-            ])),
-        )
-        .await;
+    scene.apply("a", &spec(&json!([account("short", "111122223333"), by_document("long", "com.acme")]))).await;
     let object = scene.says("a", "DocumentWritesDenied").await;
     assert!(is(&object, "Stalled", "True"));
-    assert!(
-        message(&object).contains("--document-writes=deny"),
-        "{}",
-        message(&object)
-    );
+    assert!(message(&object).contains("--document-writes=deny"), "{}", message(&object));
     assert_eq!(statement(&object, "short")["synced"], true);
     assert!(scene.calls(0).iter().all(|call| call.input.get("Policy").is_none()));
     siblings_are_served(&scene).await;
@@ -320,15 +254,7 @@ async fn a_foreign_statement_that_no_document_may_carry_is_named() {
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::999988887777:root"}, "Action": "events:PutEvents", "Resource": bus_arn(BUS)},
     ]});
     scene.sim.put_policy(ACCOUNT, REGION, BUS, Some(foreign.clone()));
-    scene
-        .apply(
-            "a",
-            &spec(&json!([
-                account("short", "111122223333"),
-                by_document("long", "com.acme")
-            ])),
-        )
-        .await;
+    scene.apply("a", &spec(&json!([account("short", "111122223333"), by_document("long", "com.acme")]))).await;
     let object = scene.says("a", "DocumentBlocked").await;
     assert!(message(&object).contains("without a Sid"), "{}", message(&object));
     assert_eq!(statement(&object, "short")["synced"], true);

@@ -24,9 +24,7 @@ async fn no_change_costs_nothing() {
 
     let again = scene.apply("a", &grant).await;
     assert_eq!(again.resource_version(), before.resource_version());
-    scene
-        .merge("a", json!({"metadata": {"labels": {"team": "billing"}}}))
-        .await;
+    scene.merge("a", json!({"metadata": {"labels": {"team": "billing"}}})).await;
     scene.annotate("a", "example.com/seen", json!("yes")).await;
     scene.fence().await;
 
@@ -37,11 +35,7 @@ async fn no_change_costs_nothing() {
 #[tokio::test]
 async fn a_restart_writes_nothing() {
     let mut scene = Scene::running("restart").await;
-    let grant = spec(&json!([
-        account("a", "111122223333"),
-        by_document("b", "com.acme"),
-        deny("c")
-    ]));
+    let grant = spec(&json!([account("a", "111122223333"), by_document("b", "com.acme"), deny("c")]));
     scene.granted("a", &grant).await;
     scene.granted("b", &spec(&json!([account("a", "444455556666")]))).await;
     let watched = json!({"eventBus": {"name": "orders"}, "managementPolicy": "Observe", "statements": [account("a", "111122223333")]});
@@ -72,17 +66,9 @@ async fn costs(scene: &Scene, what: &str, writes: usize, change: impl AsyncFnOnc
     let mark = scene.mark();
     change().await;
     scene.fence().await;
-    let made: Vec<_> = scene
-        .calls(mark)
-        .iter()
-        .map(|call| (call.operation, call.input.clone()))
-        .collect();
+    let made: Vec<_> = scene.calls(mark).iter().map(|call| (call.operation, call.input.clone())).collect();
     assert_eq!(scene.writes(mark).len(), writes, "{what}: {made:#?}");
-    assert!(
-        made.len() <= writes + 2,
-        "{what}: {} calls for {writes} writes: {made:#?}",
-        made.len()
-    );
+    assert!(made.len() <= writes + 2, "{what}: {} calls for {writes} writes: {made:#?}", made.len());
 }
 
 #[tokio::test]
@@ -99,36 +85,15 @@ async fn a_change_of_n_steps_costs_n_and_two() {
     };
     let (one, other) = ("111122223333", "444455556666");
     costs(scene, "create", 1, || put("short", json!([account("a", one)]))).await;
-    costs(scene, "another account", 2, || {
-        put("short", json!([account("a", other)]))
-    })
-    .await;
+    costs(scene, "another account", 2, || put("short", json!([account("a", other)]))).await;
     costs(scene, "a new name", 2, || put("short", json!([account("b", other)]))).await;
-    costs(scene, "one more", 1, || {
-        put("short", json!([account("b", other), account("c", one)]))
-    })
-    .await;
+    costs(scene, "one more", 1, || put("short", json!([account("b", other), account("c", one)]))).await;
     costs(scene, "one less", 1, || put("short", json!([account("b", other)]))).await;
-    costs(scene, "create by document", 1, || {
-        put("long", json!([by_document("a", "com.acme")]))
-    })
-    .await;
-    costs(scene, "another source", 1, || {
-        put("long", json!([by_document("a", "com.acme.more")]))
-    })
-    .await;
-    costs(scene, "a new name by document", 1, || {
-        put("long", json!([by_document("b", "com.acme.more")]))
-    })
-    .await;
-    costs(scene, "a Deny and an Allow", 1, || {
-        put("deny", json!([deny("no"), account("yes", one)]))
-    })
-    .await;
-    costs(scene, "without its Deny", 1, || {
-        put("deny", json!([account("yes", one)]))
-    })
-    .await;
+    costs(scene, "create by document", 1, || put("long", json!([by_document("a", "com.acme")]))).await;
+    costs(scene, "another source", 1, || put("long", json!([by_document("a", "com.acme.more")]))).await;
+    costs(scene, "a new name by document", 1, || put("long", json!([by_document("b", "com.acme.more")]))).await;
+    costs(scene, "a Deny and an Allow", 1, || put("deny", json!([deny("no"), account("yes", one)]))).await;
+    costs(scene, "without its Deny", 1, || put("deny", json!([account("yes", one)]))).await;
     costs(scene, "delete by document", 1, || delete("long")).await;
     costs(scene, "delete", 1, || delete("short")).await;
     costs(scene, "delete the last", 1, || delete("deny")).await;
@@ -150,10 +115,7 @@ async fn twenty_changes_at_once_are_few_flights() {
     // While a flight is held up, all the others gather for the next.
     let mark = scene.mark();
     let held = scene.sim.inject(
-        Fault::new(FaultKind::HoldBeforeApply { millis: None })
-            .on(Operation::PutPermission)
-            .bus("orders")
-            .times(1),
+        Fault::new(FaultKind::HoldBeforeApply { millis: None }).on(Operation::PutPermission).bus("orders").times(1),
     );
     let second = spec(&json!([account("b", "111122223333")]));
     join_all(names.iter().map(|name| scene.apply(name, &second))).await;
@@ -176,10 +138,7 @@ async fn an_idle_operator_lists_the_buses_and_nothing_else() {
     }
     let lists = |since| {
         let calls = scene.sim.journal_of(&JournalFilter::since(since));
-        calls
-            .iter()
-            .filter(|call| call.operation == Operation::ListEventBuses)
-            .count()
+        calls.iter().filter(|call| call.operation == Operation::ListEventBuses).count()
     };
     // The first look after a change may still look closer.
     let mark = scene.mark();

@@ -33,11 +33,7 @@ async fn nothing_is_put_before_the_object_is_held() {
     scene.front.refuse(Method::PATCH, OBJECT, 500, 3);
     scene.apply("a", &grant("a")).await;
     eventually("the finalizer is refused", PATIENCE, async || {
-        if scene.front.refusals_left() < 2 {
-            Ok(())
-        } else {
-            Err("not yet")
-        }
+        if scene.front.refusals_left() < 2 { Ok(()) } else { Err("not yet") }
     })
     .await;
     if scene.front.refusals_left() > 0 {
@@ -45,10 +41,7 @@ async fn nothing_is_put_before_the_object_is_held() {
     }
     scene.ready("a").await;
     let passed = scene.front.passed();
-    let held = passed
-        .iter()
-        .find(|passed| passed.status == Some(200) && passed.path.ends_with(OBJECT))
-        .unwrap();
+    let held = passed.iter().find(|passed| passed.status == Some(200) && passed.path.ends_with(OBJECT)).unwrap();
     assert!(held.mark < scene.writes(0)[0].seq);
 }
 

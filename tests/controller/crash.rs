@@ -13,10 +13,7 @@ fn grant(name: &str) -> Value {
 /// Kills the operator while its next write is held.
 async fn killed_while_writing(scene: &mut Scene, change: impl AsyncFnOnce(&Scene)) -> FaultId {
     let fault = Fault::new(FaultKind::HoldBeforeApply { millis: None });
-    let fault = fault
-        .on(Operation::PutPermission)
-        .on(Operation::RemovePermission)
-        .times(1);
+    let fault = fault.on(Operation::PutPermission).on(Operation::RemovePermission).times(1);
     let held = scene.sim.inject(fault);
     change(scene).await;
     scene.sim.wait_held(1).await;
@@ -27,11 +24,7 @@ async fn killed_while_writing(scene: &mut Scene, change: impl AsyncFnOnce(&Scene
 async fn holds(scene: &Scene, spec: &Value) {
     eventually("it holds what it must", PATIENCE, async || {
         let held = scene.held("a");
-        if held == scene.wanted("a", spec) {
-            Ok(())
-        } else {
-            Err(format!("{held:?}"))
-        }
+        if held == scene.wanted("a", spec) { Ok(()) } else { Err(format!("{held:?}")) }
     })
     .await;
 }
@@ -92,10 +85,7 @@ async fn a_put_that_lands_after_its_object_is_gone() {
         landed.ok_or("not yet")
     })
     .await;
-    eventually("it is removed again", PATIENCE, async || {
-        scene.policy().map_or(Ok(()), Err)
-    })
-    .await;
+    eventually("it is removed again", PATIENCE, async || scene.policy().map_or(Ok(()), Err)).await;
 }
 
 #[tokio::test]

@@ -60,12 +60,7 @@ async fn with_its_bus_everything_is_gone() {
 #[tokio::test]
 async fn what_never_had_a_bus_goes() {
     let scene = Scene::running("nobus").await;
-    scene
-        .apply(
-            "a",
-            &json!({"eventBus": {"name": "nowhere"}, "statements": [account("a", "111122223333")]}),
-        )
-        .await;
+    scene.apply("a", &json!({"eventBus": {"name": "nowhere"}, "statements": [account("a", "111122223333")]})).await;
     scene.says("a", "EventBusNotFound").await;
     scene.delete("a").await;
     scene.gone("a").await;
@@ -75,9 +70,7 @@ async fn what_never_had_a_bus_goes() {
 async fn denied_access_holds_it_up_and_says_so() {
     let scene = Scene::running("denied").await;
     scene.granted("a", &grant()).await;
-    let denied = scene
-        .sim
-        .inject(Fault::new(FaultKind::AccessDenied).on(Operation::RemovePermission));
+    let denied = scene.sim.inject(Fault::new(FaultKind::AccessDenied).on(Operation::RemovePermission));
     scene.delete("a").await;
     let object = scene.says("a", "AccessDenied").await;
     assert!(message(&object).contains("RemovePermission"), "{}", message(&object));
@@ -111,15 +104,10 @@ async fn a_namespace_goes_with_its_objects() {
     scene.granted("a", &grant()).await;
     scene.granted("b", &grant()).await;
     let namespaces = Api::<Namespace>::all(scene.client.clone());
-    namespaces
-        .delete(&scene.namespace, &DeleteParams::default())
-        .await
-        .unwrap();
-    eventually("the namespace goes", PATIENCE, async || {
-        match namespaces.get_opt(&scene.namespace).await.unwrap() {
-            None => Ok(()),
-            Some(namespace) => Err(format!("{:?}", namespace.status)),
-        }
+    namespaces.delete(&scene.namespace, &DeleteParams::default()).await.unwrap();
+    eventually("the namespace goes", PATIENCE, async || match namespaces.get_opt(&scene.namespace).await.unwrap() {
+        None => Ok(()),
+        Some(namespace) => Err(format!("{:?}", namespace.status)),
     })
     .await;
     assert_eq!(scene.policy(), None);
@@ -147,14 +135,7 @@ async fn what_comes_back_is_removed_again() {
     scene.delete("a").await;
     scene.gone("a").await;
     for _ in 0..2 {
-        scene.sim.foreign_write(
-            ACCOUNT,
-            REGION,
-            BUS,
-            &ForeignWrite::Put {
-                statement: back.clone(),
-            },
-        );
+        scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Put { statement: back.clone() });
         eventually("it is removed", PATIENCE, async || scene.policy().map_or(Ok(()), Err)).await;
     }
 }
@@ -166,34 +147,19 @@ async fn a_forged_status_gives_nothing() {
         "Sid": "legacy-app", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::999988887777:root"},
         "Action": "events:PutEvents", "Resource": bus_arn(BUS),
     });
-    scene.sim.foreign_write(
-        ACCOUNT,
-        REGION,
-        BUS,
-        &ForeignWrite::Put {
-            statement: foreign.clone(),
-        },
-    );
+    scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Put { statement: foreign.clone() });
     scene.granted("victim", &grant()).await;
     let object = scene.granted("thief", &grant()).await;
     scene.annotate("thief", "busgrant.dev/paused", json!("true")).await;
     let mut statements = object.data["status"]["statements"].as_array().unwrap().clone();
-    for sid in [
-        "legacy-app".to_owned(),
-        scene.sid("victim", "a-111122223333"),
-        scene.sid("victim", "b"),
-    ] {
+    for sid in ["legacy-app".to_owned(), scene.sid("victim", "a-111122223333"), scene.sid("victim", "b")] {
         let mut forged = statements[0].clone();
         forged["statementID"] = json!(sid);
         statements.push(forged);
     }
     scene.tampered.set(true);
     let forged = Patch::Merge(json!({"status": {"statements": statements}}));
-    scene
-        .api
-        .patch_status("thief", &PatchParams::default(), &forged)
-        .await
-        .unwrap();
+    scene.api.patch_status("thief", &PatchParams::default(), &forged).await.unwrap();
     scene.delete("thief").await;
     scene.gone("thief").await;
     assert!(scene.held("thief").is_empty());

@@ -16,11 +16,7 @@ fn grant() -> Value {
 async fn is_repaired(scene: &Scene) {
     eventually("it is repaired", PATIENCE, async || {
         let held = scene.held("a");
-        if held == scene.wanted("a", &grant()) {
-            Ok(())
-        } else {
-            Err(format!("{held:?}"))
-        }
+        if held == scene.wanted("a", &grant()) { Ok(()) } else { Err(format!("{held:?}")) }
     })
     .await;
 }
@@ -30,11 +26,7 @@ async fn a_removed_statement_is_put_back() {
     let scene = Scene::running("removed").await;
     scene.granted("a", &grant()).await;
     for sid in [scene.sid("a", "a-111122223333"), scene.sid("a", "b")] {
-        assert!(
-            scene
-                .sim
-                .foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Remove { sid })
-        );
+        assert!(scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Remove { sid }));
         is_repaired(&scene).await;
         scene.ready("a").await;
     }
@@ -49,17 +41,13 @@ async fn a_changed_statement_is_put_back() {
     scene.granted("a", &grant()).await;
     let mut statement = scene.statement("a", "a-111122223333").unwrap();
     statement["Principal"] = json!({"AWS": "arn:aws:iam::666666666666:root"});
-    scene
-        .sim
-        .foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Put { statement });
+    scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Put { statement });
     is_repaired(&scene).await;
     scene.event("a", "DriftCorrected").await;
 
     let mut statement = scene.statement("a", "b").unwrap();
     statement.as_object_mut().unwrap().remove("Condition");
-    scene
-        .sim
-        .foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Put { statement });
+    scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Put { statement });
     is_repaired(&scene).await;
 }
 
@@ -69,9 +57,7 @@ async fn a_statement_that_nobody_wants_is_removed() {
     scene.granted("a", &grant()).await;
     let mut statement = scene.statement("a", "a-111122223333").unwrap();
     statement["Sid"] = json!(scene.sid("a", "a-444455556666"));
-    scene
-        .sim
-        .foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Put { statement });
+    scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Put { statement });
     is_repaired(&scene).await;
 }
 
@@ -103,14 +89,9 @@ async fn statements_of_others_are_left_alone() {
     assert_eq!(theirs(), before);
     let mark = scene.mark();
     let changed = json!({"Sid": "array", "Effect": "Deny", "Principal": "*", "Action": "events:PutEvents", "Resource": bus_arn(BUS)});
-    scene
-        .sim
-        .foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Put { statement: changed });
+    scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Put { statement: changed });
     let before = theirs();
-    scene
-        .sim
-        .wait_until(|_| scene.calls(mark).iter().any(JournalEntry::succeeded))
-        .await;
+    scene.sim.wait_until(|_| scene.calls(mark).iter().any(JournalEntry::succeeded)).await;
     scene.fence().await;
     assert!(scene.writes(mark).is_empty());
     scene.delete("a").await;

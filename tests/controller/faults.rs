@@ -27,12 +27,7 @@ async fn conflicts_are_retried_and_counted() {
 
     scene.sim.inject(Fault::new(FaultKind::ConcurrentModification).times(3));
     let started = Instant::now();
-    let object = scene
-        .granted(
-            "a",
-            &spec(&json!([account("a", "111122223333"), account("b", "111122223333")])),
-        )
-        .await;
+    let object = scene.granted("a", &spec(&json!([account("a", "111122223333"), account("b", "111122223333")]))).await;
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     assert_eq!(writes(&object)["concurrentModificationRetries"], 3);
     assert_eq!(writes(&object)["concurrentModificationRetriesTotal"], 4);
@@ -46,12 +41,8 @@ async fn conflicts_are_retried_and_counted() {
 #[tokio::test]
 async fn throttling_and_errors_pass() {
     let scene = Scene::running("errors").await;
-    let kinds = [
-        FaultKind::Throttling,
-        FaultKind::TooManyRequests,
-        FaultKind::InternalError,
-        FaultKind::ServiceUnavailable,
-    ];
+    let kinds =
+        [FaultKind::Throttling, FaultKind::TooManyRequests, FaultKind::InternalError, FaultKind::ServiceUnavailable];
     for (number, kind) in kinds.into_iter().enumerate() {
         for operation in [Operation::PutPermission, Operation::DescribeEventBus] {
             scene.sim.inject(Fault::new(kind.clone()).on(operation).times(2));
@@ -60,11 +51,7 @@ async fn throttling_and_errors_pass() {
         scene.granted("a", &grant).await;
         assert_eq!(scene.held("a"), scene.wanted("a", &grant));
     }
-    scene.sim.inject(
-        Fault::new(FaultKind::ServiceUnavailable)
-            .on(Operation::RemovePermission)
-            .times(2),
-    );
+    scene.sim.inject(Fault::new(FaultKind::ServiceUnavailable).on(Operation::RemovePermission).times(2));
     scene.delete("a").await;
     scene.gone("a").await;
     assert_eq!(scene.policy(), None);
@@ -91,10 +78,7 @@ async fn without_an_answer(purpose: &str, kind: FaultKind) {
     scene.apply("a", &grant()).await;
     let object = scene.says("a", "OutcomeUnknown").await;
     assert!(is(&object, "Ready", "Unknown") && is(&object, "Reconciling", "True"));
-    assert!(
-        !scene.held("a").is_empty(),
-        "it is put again at once, and only not called ready"
-    );
+    assert!(!scene.held("a").is_empty(), "it is put again at once, and only not called ready");
     // promises::kept sees to it that it is not ready before it can no longer land.
     scene.ready("a").await;
     scene.ready("old").await;
@@ -114,18 +98,11 @@ async fn a_put_that_was_not_done_and_not_answered() {
 async fn a_removal_without_an_answer_keeps_the_object_until_it_can_no_longer_land() {
     let scene = Scene::running("removal").await;
     scene.granted("a", &grant()).await;
-    scene.sim.inject(
-        Fault::new(FaultKind::DropAfterApply)
-            .on(Operation::RemovePermission)
-            .times(1),
-    );
+    scene.sim.inject(Fault::new(FaultKind::DropAfterApply).on(Operation::RemovePermission).times(1));
     let dropped = scene.sim.now_millis();
     scene.delete("a").await;
     scene.gone("a").await;
-    assert!(
-        scene.sim.now_millis() - dropped >= 11_000,
-        "it went before the call could no longer land"
-    );
+    assert!(scene.sim.now_millis() - dropped >= 11_000, "it went before the call could no longer land");
     assert_eq!(scene.policy(), None);
 }
 
@@ -133,11 +110,9 @@ async fn a_removal_without_an_answer_keeps_the_object_until_it_can_no_longer_lan
 async fn a_put_that_lands_after_its_client_gave_up_is_undone() {
     let scene = Scene::running("late").await;
     // The client waits for 10 s.
-    scene.sim.inject(
-        Fault::new(FaultKind::HoldBeforeApply { millis: Some(10_500) })
-            .on(Operation::PutPermission)
-            .times(1),
-    );
+    scene
+        .sim
+        .inject(Fault::new(FaultKind::HoldBeforeApply { millis: Some(10_500) }).on(Operation::PutPermission).times(1));
     scene.apply("a", &grant()).await;
     scene.sim.wait_held(1).await;
     let renamed = spec(&json!([account("b", "111122223333")]));
@@ -149,9 +124,7 @@ async fn a_put_that_lands_after_its_client_gave_up_is_undone() {
 #[tokio::test]
 async fn a_lost_update_is_counted_and_done_again() {
     let scene = Scene::running("lost").await;
-    scene
-        .sim
-        .inject(Fault::new(FaultKind::LostUpdate { kept: None }).times(1));
+    scene.sim.inject(Fault::new(FaultKind::LostUpdate { kept: None }).times(1));
     let object = scene.granted("a", &grant()).await;
     assert_eq!(writes(&object)["lostUpdates"], 1);
     assert_eq!(scene.held("a"), scene.wanted("a", &grant()));
@@ -161,20 +134,12 @@ async fn a_lost_update_is_counted_and_done_again() {
 async fn a_read_that_lags_is_no_lost_update() {
     let scene = Scene::running("stale").await;
     scene.granted("a", &grant()).await;
-    scene.sim.inject(
-        Fault::new(FaultKind::StaleReadBehind { changes: 1 })
-            .on(Operation::DescribeEventBus)
-            .times(2),
-    );
+    scene.sim.inject(Fault::new(FaultKind::StaleReadBehind { changes: 1 }).on(Operation::DescribeEventBus).times(2));
     let more = spec(&json!([account("a", "111122223333"), account("b", "111122223333")]));
     let object = scene.granted("a", &more).await;
     assert_eq!(writes(&object)["lostUpdates"], 0);
     assert_eq!(scene.held("a"), scene.wanted("a", &more));
-    scene.sim.inject(
-        Fault::new(FaultKind::StaleReadBehind { changes: 2 })
-            .on(Operation::DescribeEventBus)
-            .times(2),
-    );
+    scene.sim.inject(Fault::new(FaultKind::StaleReadBehind { changes: 2 }).on(Operation::DescribeEventBus).times(2));
     scene.delete("a").await;
     scene.gone("a").await;
     assert_eq!(scene.policy(), None);

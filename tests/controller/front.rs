@@ -81,11 +81,7 @@ impl Front {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let book = Arc::default();
-        let forward = Arc::new(Forward {
-            client,
-            sim,
-            book: Arc::clone(&book),
-        });
+        let forward = Arc::new(Forward { client, sim, book: Arc::clone(&book) });
         let routes = Router::new().fallback(pass).with_state(forward);
         let server = tokio::spawn(async move { axum::serve(listener, routes).await }).abort_handle();
         Self { url, book, server }
@@ -98,12 +94,7 @@ impl Front {
 
     /// Answers so many requests itself: of that method, and with a path that ends so.
     pub(super) fn refuse(&self, method: Method, path: &'static str, status: u16, times: usize) {
-        let refusal = Refusal {
-            method,
-            path,
-            status,
-            times,
-        };
+        let refusal = Refusal { method, path, status, times };
         self.book.lock().unwrap().refusals.push(refusal);
     }
 
@@ -153,9 +144,8 @@ async fn pass(State(forward): State<Arc<Forward>>, request: Request) -> Response
             "reason": "Test", "message": "refused by the test"});
         return (status, answer.to_string()).into_response();
     }
-    let mut onward = axum::http::Request::builder()
-        .method(head.method.clone())
-        .uri(head.uri.path_and_query().unwrap().as_str());
+    let mut onward =
+        axum::http::Request::builder().method(head.method.clone()).uri(head.uri.path_and_query().unwrap().as_str());
     for name in [CONTENT_TYPE, ACCEPT] {
         if let Some(value) = head.headers.get(&name) {
             onward = onward.header(name, value);

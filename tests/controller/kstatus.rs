@@ -13,10 +13,7 @@ fn kstatus(object: &DynamicObject) -> &'static str {
         return "Terminating";
     }
     let status = &object.data["status"];
-    if status["observedGeneration"]
-        .as_i64()
-        .is_some_and(|observed| Some(observed) != object.metadata.generation)
-    {
+    if status["observedGeneration"].as_i64().is_some_and(|observed| Some(observed) != object.metadata.generation) {
         return "InProgress";
     }
     let conditions = || status["conditions"].as_array().into_iter().flatten();
@@ -58,36 +55,22 @@ async fn each_turn_reads_as_it_is() {
     let mut scene = Scene::new("kstatus").await;
     let grant = spec(&json!([account("a", "111122223333")]));
     let created = scene.apply("a", &grant).await;
-    assert_eq!(
-        read(&created),
-        ("InProgress", "Progressing"),
-        "new, and nobody has looked"
-    );
+    assert_eq!(read(&created), ("InProgress", "Progressing"), "new, and nobody has looked");
 
-    let held = scene.sim.inject(
-        Fault::new(FaultKind::HoldBeforeApply { millis: None })
-            .on(Operation::PutPermission)
-            .times(1),
-    );
+    let held =
+        scene.sim.inject(Fault::new(FaultKind::HoldBeforeApply { millis: None }).on(Operation::PutPermission).times(1));
     scene.start(&[]);
     scene.sim.wait_held(1).await;
     assert_eq!(read(&scene.get("a").await), ("InProgress", "Progressing"), "being put");
     scene.sim.release(held);
     assert_eq!(read(&scene.ready("a").await), ("Current", "Healthy"));
 
-    let held = scene.sim.inject(
-        Fault::new(FaultKind::HoldBeforeApply { millis: None })
-            .on(Operation::PutPermission)
-            .times(1),
-    );
+    let held =
+        scene.sim.inject(Fault::new(FaultKind::HoldBeforeApply { millis: None }).on(Operation::PutPermission).times(1));
     let edited = scene.apply("a", &spec(&json!([account("b", "111122223333")]))).await;
     assert_eq!(read(&edited), ("InProgress", "Progressing"), "edited");
     scene.sim.wait_held(1).await;
-    assert_eq!(
-        read(&scene.get("a").await),
-        ("InProgress", "Progressing"),
-        "being edited"
-    );
+    assert_eq!(read(&scene.get("a").await), ("InProgress", "Progressing"), "being edited");
     scene.sim.release(held);
     assert_eq!(read(&scene.ready("a").await), ("Current", "Healthy"));
 
@@ -98,10 +81,7 @@ async fn each_turn_reads_as_it_is() {
     let mut observed = grant.clone();
     observed["managementPolicy"] = json!("Observe");
     scene.apply("observed", &observed).await;
-    assert_eq!(
-        read(&scene.says("observed", "DriftDetected").await),
-        ("Failed", "Degraded")
-    );
+    assert_eq!(read(&scene.says("observed", "DriftDetected").await), ("Failed", "Degraded"));
 
     let nowhere = json!({"eventBus": {"name": "nowhere"}, "statements": [account("a", "111122223333")]});
     scene.apply("nowhere", &nowhere).await;
@@ -111,14 +91,9 @@ async fn each_turn_reads_as_it_is() {
         "it may yet come"
     );
 
-    let denied = scene
-        .sim
-        .inject(Fault::new(FaultKind::AccessDenied).on(Operation::RemovePermission));
+    let denied = scene.sim.inject(Fault::new(FaultKind::AccessDenied).on(Operation::RemovePermission));
     scene.delete("a").await;
-    assert_eq!(
-        read(&scene.says("a", "AccessDenied").await),
-        ("Terminating", "Progressing")
-    );
+    assert_eq!(read(&scene.says("a", "AccessDenied").await), ("Terminating", "Progressing"));
     scene.sim.clear_fault(denied);
     scene.gone("a").await;
 }

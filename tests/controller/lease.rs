@@ -20,14 +20,9 @@ async fn candidate(namespace: &str, identity: &str) -> Lease {
 #[tokio::test]
 async fn a_second_leads_once_the_first_has_let_go() {
     let namespace = unique_namespace(&client().await, "lease").await;
-    let (first, second) = (
-        candidate(&namespace, "first").await,
-        candidate(&namespace, "second").await,
-    );
+    let (first, second) = (candidate(&namespace, "first").await, candidate(&namespace, "second").await);
     let proved = first.acquire().await;
-    let both = timeout(Duration::from_secs(5), async {
-        tokio::join!(first.keep(proved), second.acquire())
-    });
+    let both = timeout(Duration::from_secs(5), async { tokio::join!(first.keep(proved), second.acquire()) });
     assert!(both.await.is_err(), "two lead, or the first lost what nobody took");
     first.release().await;
     let took = timeout(Duration::from_secs(5), second.acquire()).await;
@@ -41,10 +36,7 @@ async fn who_sees_another_holder_no_longer_leads() {
     let proved = lease.acquire().await;
     let records: Api<Record> = Api::namespaced(client().await, &namespace);
     let taken = json!({"spec": {"holderIdentity": "another"}});
-    records
-        .patch(NAME, &PatchParams::default(), &Patch::Merge(&taken))
-        .await
-        .unwrap();
+    records.patch(NAME, &PatchParams::default(), &Patch::Merge(&taken)).await.unwrap();
     let lost = timeout(Duration::from_secs(10), lease.keep(proved)).await;
     assert!(lost.is_ok(), "it goes on leading");
     lease.release().await;

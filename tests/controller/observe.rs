@@ -41,23 +41,12 @@ async fn an_observed_object_reports_the_plan_and_writes_nothing() {
     let object = scene.granted("a", &observed(&grant)).await;
     assert!(object.data["status"]["plan"].is_null());
     let mark = scene.mark();
-    scene.sim.foreign_write(
-        ACCOUNT,
-        REGION,
-        BUS,
-        &ForeignWrite::Remove {
-            sid: scene.sid("a", "b"),
-        },
-    );
+    scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Remove { sid: scene.sid("a", "b") });
     let object = scene.says("a", "DriftDetected").await;
     assert_eq!(object.data["status"]["plan"].as_array().unwrap().len(), 1);
-    scene
-        .apply("a", &observed(&json!([account("a", "111122223333")])))
-        .await;
+    scene.apply("a", &observed(&json!([account("a", "111122223333")]))).await;
     scene.ready("a").await;
-    scene
-        .apply("a", &observed(&json!([account("other", "111122223333")])))
-        .await;
+    scene.apply("a", &observed(&json!([account("other", "111122223333")]))).await;
     let object = scene.says("a", "DriftDetected").await;
     let plan = object.data["status"]["plan"].as_array().unwrap();
     let actions: Vec<&str> = plan.iter().map(|step| step["action"].as_str().unwrap()).collect();
@@ -75,18 +64,9 @@ async fn a_paused_object_is_neither_put_nor_edited() {
     scene.apply("a", &edited).await;
     let object = scene.says("a", "Paused").await;
     assert!(is(&object, "Ready", "False"));
-    assert!(
-        condition(&object, "Stalled").is_none(),
-        "nobody has to mend what somebody paused"
-    );
-    scene
-        .granted("sibling", &spec(&json!([account("a", "444455556666")])))
-        .await;
-    let named: Vec<String> = scene
-        .writes(mark)
-        .iter()
-        .map(|call| call.input["StatementId"].to_string())
-        .collect();
+    assert!(condition(&object, "Stalled").is_none(), "nobody has to mend what somebody paused");
+    scene.granted("sibling", &spec(&json!([account("a", "444455556666")]))).await;
+    let named: Vec<String> = scene.writes(mark).iter().map(|call| call.input["StatementId"].to_string()).collect();
     assert_eq!(named.len(), 1, "{named:?}");
 
     scene.annotate("a", "busgrant.dev/paused", Value::Null).await;
@@ -105,10 +85,7 @@ async fn an_object_stays_with_the_bus_that_it_meant_first() {
 
     scene.sim.create_bus(ACCOUNT, "us-east-1", BUS);
     let mark = scene.mark();
-    scene.start_as(&Start {
-        region: Some("us-east-1"),
-        ..Start::default()
-    });
+    scene.start_as(&Start { region: Some("us-east-1"), ..Start::default() });
     let object = scene.says("a", "BusChanged").await;
     assert!(is(&object, "Stalled", "True"));
     for bus in [bus_arn(BUS), bus_arn(BUS).replace(REGION, "us-east-1")] {
@@ -135,16 +112,11 @@ async fn credentials_of_another_account_write_nothing() {
     let mut scene = Scene::running("account").await;
     let named = json!({"eventBus": {"name": BUS, "accountID": ACCOUNT}, "statements": [account("a", "111122223333")]});
     scene.granted("named", &named).await;
-    scene
-        .granted("unnamed", &spec(&json!([account("a", "111122223333")])))
-        .await;
+    scene.granted("unnamed", &spec(&json!([account("a", "111122223333")]))).await;
     scene.stop().await;
     scene.sim.create_bus("210987654321", REGION, BUS);
     let mark = scene.mark();
-    scene.start_as(&Start {
-        account: Some("210987654321"),
-        ..Start::default()
-    });
+    scene.start_as(&Start { account: Some("210987654321"), ..Start::default() });
     let object = scene.says("named", "AccountMismatch").await;
     assert!(message(&object).contains("210987654321"), "{}", message(&object));
     scene.says("unnamed", "BusChanged").await;

@@ -57,9 +57,7 @@ impl Operator {
             .stderr(File::create(&log).unwrap());
         let account = start.account.unwrap_or(super::scene::ACCOUNT);
         if !account.is_empty() {
-            command
-                .env("AWS_ACCESS_KEY_ID", account)
-                .env("AWS_SECRET_ACCESS_KEY", SECRET);
+            command.env("AWS_ACCESS_KEY_ID", account).env("AWS_SECRET_ACCESS_KEY", SECRET);
         }
         let child = command.spawn().unwrap();
         Self { child, log }
@@ -75,9 +73,7 @@ impl Operator {
 
     /// Waits until it has ended, and tells whether with success.
     pub(super) async fn ended(mut self) -> bool {
-        let ended = eventually("the operator ends", PATIENCE, async || {
-            self.child.try_wait().unwrap().ok_or("it runs")
-        });
+        let ended = eventually("the operator ends", PATIENCE, async || self.child.try_wait().unwrap().ok_or("it runs"));
         ended.await.success()
     }
 

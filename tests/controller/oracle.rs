@@ -31,14 +31,10 @@ pub(super) fn wanted(spec: &Value, bus: &str, prefix: &str) -> Statements {
 
 /// The statements of a policy whose Sid begins so.
 pub(super) fn of_policy(policy: Option<&Value>, bus: &str, prefix: &str) -> Statements {
-    let all = policy
-        .and_then(|policy| policy["Statement"].as_array())
-        .into_iter()
-        .flatten();
+    let all = policy.and_then(|policy| policy["Statement"].as_array()).into_iter().flatten();
     let ours = all.filter_map(|statement| Some((statement["Sid"].as_str()?, statement)));
     let ours = ours.filter(|(sid, _)| sid.starts_with(prefix));
-    ours.map(|(sid, statement)| (sid.to_owned(), normal(statement, bus)))
-        .collect()
+    ours.map(|(sid, statement)| (sid.to_owned(), normal(statement, bus))).collect()
 }
 
 fn accounts_alone(statement: &Value) -> Option<&Vec<Value>> {
@@ -59,11 +55,7 @@ fn document(statement: &Value, bus: &str) -> Value {
         });
     }
     let manages = statement["access"] == "ManageOwnRules";
-    let equals = if manages {
-        "StringEqualsIfExists"
-    } else {
-        "StringEquals"
-    };
+    let equals = if manages { "StringEqualsIfExists" } else { "StringEquals" };
     let mut condition = Map::new();
     let mut add = |operator: &str, key: &str, values: &Value| {
         if !values.is_null() {
@@ -75,25 +67,13 @@ fn document(statement: &Value, bus: &str) -> Value {
     add(equals, "events:detail-type", &statement["detailTypes"]);
     add("ArnLike", "aws:SourceArn", &statement["sourceARNs"]);
     if manages {
-        add(
-            "StringEqualsIfExists",
-            "events:creatorAccount",
-            &json!("${aws:PrincipalAccount}"),
-        );
+        add("StringEqualsIfExists", "events:creatorAccount", &json!("${aws:PrincipalAccount}"));
     }
     let who = &statement["principals"];
     add("StringEquals", "aws:PrincipalOrgID", &who["organizationID"]);
-    add(
-        "ForAnyValue:StringLike",
-        "aws:PrincipalOrgPaths",
-        &who["organizationPaths"],
-    );
+    add("ForAnyValue:StringLike", "aws:PrincipalOrgPaths", &who["organizationPaths"]);
     for one in statement["conditions"].as_array().into_iter().flatten() {
-        add(
-            one["operator"].as_str().unwrap(),
-            one["key"].as_str().unwrap(),
-            &one["values"],
-        );
+        add(one["operator"].as_str().unwrap(), one["key"].as_str().unwrap(), &one["values"]);
     }
     let principal = if who.get("accountIDs").is_some() {
         json!({"AWS": who["accountIDs"]})
@@ -104,11 +84,8 @@ fn document(statement: &Value, bus: &str) -> Value {
     } else {
         json!("*")
     };
-    let (action, resource) = if manages {
-        (json!(OWN_RULES), rules(bus))
-    } else {
-        (json!("events:PutEvents"), bus.into())
-    };
+    let (action, resource) =
+        if manages { (json!(OWN_RULES), rules(bus)) } else { (json!("events:PutEvents"), bus.into()) };
     json!({"Effect": "Allow", "Principal": principal, "Action": action, "Resource": resource, "Condition": condition})
 }
 
@@ -153,10 +130,7 @@ fn normal(statement: &Value, bus: &str) -> Value {
         None => json!({"AWS": list(value)}),
         Some(kinds) => {
             let roots = |value: &Value| list(value).iter().map(|name| root(name)).collect::<BTreeSet<_>>();
-            kinds
-                .iter()
-                .map(|(kind, who)| (kind.clone(), json!(roots(who))))
-                .collect()
+            kinds.iter().map(|(kind, who)| (kind.clone(), json!(roots(who)))).collect()
         }
     };
     let keys = |keys: &Value| -> BTreeMap<String, BTreeSet<String>> {
@@ -164,9 +138,7 @@ fn normal(statement: &Value, bus: &str) -> Value {
         keys.map(|(key, values)| (key.to_lowercase(), list(values))).collect()
     };
     let conditions = statement["Condition"].as_object().into_iter().flatten();
-    let conditions: BTreeMap<_, _> = conditions
-        .map(|(operator, those)| (operator.clone(), keys(those)))
-        .collect();
+    let conditions: BTreeMap<_, _> = conditions.map(|(operator, those)| (operator.clone(), keys(those))).collect();
     json!({
         "Effect": statement["Effect"], "Principal": principals(&statement["Principal"]),
         "Action": list(&statement["Action"]), "Resource": list(&statement["Resource"]), "Condition": conditions,

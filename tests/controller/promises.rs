@@ -21,10 +21,8 @@ pub(super) fn kept(scene: &Scene) {
         foreign_statements_are_carried(scene, &owned);
     }
     let passed = scene.front.passed();
-    let statuses: Vec<&Passed> = passed
-        .iter()
-        .filter(|passed| passed.wrote_status() && !passed.answer.is_null())
-        .collect();
+    let statuses: Vec<&Passed> =
+        passed.iter().filter(|passed| passed.wrote_status() && !passed.answer.is_null()).collect();
     for status in &statuses {
         conditions_are_well_formed(&status.sent["status"]);
         if condition(&status.sent["status"], "Ready")["status"] == "True" {
@@ -40,20 +38,14 @@ fn only_our_sids_are_named(scene: &Scene, owned: &str) {
         if let Some(sid) = call.input["StatementId"].as_str() {
             assert!(sid.starts_with(owned), "names a foreign statement: {call:?}");
         }
-        assert!(
-            call.input["RemoveAllPermissions"] != true,
-            "removes everything: {call:?}"
-        );
+        assert!(call.input["RemoveAllPermissions"] != true, "removes everything: {call:?}");
     }
 }
 
 fn foreign_statements_are_carried(scene: &Scene, owned: &str) {
     let foreign = |change: Option<&Change>| -> Vec<String> {
         let policy = change.and_then(|change| change.policy.as_ref());
-        let all = policy
-            .and_then(|policy| policy["Statement"].as_array())
-            .into_iter()
-            .flatten();
+        let all = policy.and_then(|policy| policy["Statement"].as_array()).into_iter().flatten();
         let foreign = all.filter(|one| !one["Sid"].as_str().is_some_and(|sid| sid.starts_with(owned)));
         let mut texts: Vec<String> = foreign.map(Value::to_string).collect();
         texts.sort();
@@ -90,10 +82,7 @@ fn conditions_are_well_formed(status: &Value) {
         let reason = one["reason"].as_str().unwrap();
         let known = busgrant::api::Reason::ALL.iter().any(|known| known.as_str() == reason);
         assert!(known, "{reason} is in no list: {status}");
-        assert!(
-            one["message"].as_str().is_some_and(|message| !message.is_empty()),
-            "{status}"
-        );
+        assert!(one["message"].as_str().is_some_and(|message| !message.is_empty()), "{status}");
     }
     for extra in [reconciling, stalled] {
         assert!(extra.is_null() || extra["status"] == "True", "{status}");
@@ -148,9 +137,7 @@ pub(super) fn ready_is_true(scene: &Scene, status: &Passed) -> Result<(), String
         let shown = policies.filter(|change| lags || change.seq > begin);
         let shown = shown.map(|change| change.policy.as_ref());
         let shown = shown.chain([before.and_then(|change| change.policy.as_ref())]);
-        shown
-            .into_iter()
-            .any(|policy| oracle::of_policy(policy, arn, &prefix) == wanted)
+        shown.into_iter().any(|policy| oracle::of_policy(policy, arn, &prefix) == wanted)
     };
     let proof = reads.clone().filter(last).find(held);
     proof.map(|_| ()).ok_or_else(|| {
@@ -169,10 +156,7 @@ fn is_over(write: &JournalEntry, read: &JournalEntry, status: &Passed) -> bool {
     if unanswered {
         // 100 ms: it was sent before it arrived.
         let waited = write.at_millis + OUTCOME_WAIT_MILLIS - 100 <= status.at_millis;
-        waited
-            && write
-                .applied
-                .is_none_or(|applied| applied < read.seq || applied > status.mark)
+        waited && write.applied.is_none_or(|applied| applied < read.seq || applied > status.mark)
     } else {
         write.answered.is_some_and(|answered| answered < read.seq)
     }

@@ -99,10 +99,7 @@ impl Scene {
 
     /// Starts the operator, with these flags beside those of every scene.
     pub(super) fn start(&mut self, flags: &[&'static str]) {
-        self.start_as(&Start {
-            flags: flags.to_vec(),
-            ..Start::default()
-        });
+        self.start_as(&Start { flags: flags.to_vec(), ..Start::default() });
     }
 
     pub(super) fn start_as(&mut self, start: &Start) {
@@ -137,8 +134,7 @@ impl Scene {
     }
 
     pub(super) async fn annotate(&self, name: &str, annotation: &str, value: Value) {
-        self.merge(name, json!({"metadata": {"annotations": {annotation: value}}}))
-            .await;
+        self.merge(name, json!({"metadata": {"annotations": {annotation: value}}})).await;
     }
 
     fn keep(&self, object: DynamicObject) -> DynamicObject {
@@ -163,11 +159,9 @@ impl Scene {
 
     /// Waits until an object is gone.
     pub(super) async fn gone(&self, name: &str) {
-        eventually(&format!("{name} goes"), PATIENCE, async || {
-            match self.api.get_opt(name).await.unwrap() {
-                None => Ok(()),
-                Some(object) => Err(told(&object)),
-            }
+        eventually(&format!("{name} goes"), PATIENCE, async || match self.api.get_opt(name).await.unwrap() {
+            None => Ok(()),
+            Some(object) => Err(told(&object)),
         })
         .await;
     }
@@ -177,11 +171,7 @@ impl Scene {
         eventually(&format!("{name}: {what}"), PATIENCE, async || {
             let object = self.get(name).await;
             let current = object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation;
-            if current && passes(&object) {
-                Ok(object)
-            } else {
-                Err(told(&object))
-            }
+            if current && passes(&object) { Ok(object) } else { Err(told(&object)) }
         })
         .await
     }
@@ -193,10 +183,8 @@ impl Scene {
 
     /// Waits until Ready gives this reason.
     pub(super) async fn says(&self, name: &str, reason: &str) -> DynamicObject {
-        self.until(name, reason, |object| {
-            condition(object, "Ready").is_some_and(|ready| ready["reason"] == reason)
-        })
-        .await
+        self.until(name, reason, |object| condition(object, "Ready").is_some_and(|ready| ready["reason"] == reason))
+            .await
     }
 
     /// Applies an object and waits until it is ready.
@@ -249,10 +237,7 @@ impl Scene {
 
     /// The calls about the bus since then: the sweep's lists are about all of them, and not counted.
     pub(super) fn calls(&self, since: u64) -> Vec<JournalEntry> {
-        self.sim.journal_of(&JournalFilter {
-            bus: Some(BUS.to_owned()),
-            ..JournalFilter::since(since)
-        })
+        self.sim.journal_of(&JournalFilter { bus: Some(BUS.to_owned()), ..JournalFilter::since(since) })
     }
 
     pub(super) fn writes(&self, since: u64) -> Vec<JournalEntry> {
@@ -264,10 +249,7 @@ impl Scene {
     /// How often the status of an object was written.
     pub(super) fn status_writes(&self, name: &str) -> usize {
         let passed = self.front.passed();
-        passed
-            .iter()
-            .filter(|passed| passed.wrote_status() && passed.is_status_of(name))
-            .count()
+        passed.iter().filter(|passed| passed.wrote_status() && passed.is_status_of(name)).count()
     }
 
     /// The reasons of the events about an object.
@@ -275,27 +257,16 @@ impl Scene {
         let events: Api<k8s_openapi::api::events::v1::Event> = Api::namespaced(self.client.clone(), &self.namespace);
         let events = events.list(&kube::api::ListParams::default()).await.unwrap();
         let about = |event: &k8s_openapi::api::events::v1::Event| {
-            event
-                .regarding
-                .as_ref()
-                .is_some_and(|object| object.name.as_deref() == Some(name))
+            event.regarding.as_ref().is_some_and(|object| object.name.as_deref() == Some(name))
         };
-        events
-            .into_iter()
-            .filter(about)
-            .filter_map(|event| event.reason)
-            .collect()
+        events.into_iter().filter(about).filter_map(|event| event.reason).collect()
     }
 
     /// Waits for an event about an object.
     pub(super) async fn event(&self, name: &str, reason: &str) {
         eventually(&format!("{name}: event {reason}"), PATIENCE, async || {
             let events = self.events(name).await;
-            events
-                .iter()
-                .any(|event| event == reason)
-                .then_some(())
-                .ok_or(format!("{events:?}"))
+            events.iter().any(|event| event == reason).then_some(()).ok_or(format!("{events:?}"))
         })
         .await;
     }

@@ -31,9 +31,7 @@ fn every_kind() -> Value {
 
 /// Whether the bus's policy lets somebody do that.
 fn may(scene: &Scene, who: &str, action: &str, rule: Option<&str>, context: &[(&str, &str)]) -> bool {
-    let context = context
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), vec![(*value).to_owned()]));
+    let context = context.iter().map(|(key, value)| ((*key).to_owned(), vec![(*value).to_owned()]));
     let probe = Probe {
         account: ACCOUNT.to_owned(),
         region: REGION.to_owned(),
@@ -49,10 +47,7 @@ fn may(scene: &Scene, who: &str, action: &str, rule: Option<&str>, context: &[(&
 #[tokio::test]
 async fn every_kind_lands_as_it_must() {
     let scene = Scene::running("kinds").await;
-    let member = Account {
-        organization: Some(ORGANIZATION.to_owned()),
-        ..Account::default()
-    };
+    let member = Account { organization: Some(ORGANIZATION.to_owned()), ..Account::default() };
     scene.sim.set_account("777788889999", member);
     let all = spec(&every_kind());
     let object = scene.granted("all", &all).await;
@@ -72,26 +67,13 @@ async fn every_kind_lands_as_it_must() {
     let put = |who: &str, context: &[(&str, &str)]| may(&scene, who, "", None, context);
     assert!(put("111122223333", &[]) && put("444455556666", &[]) && put("777788889999", &[]));
     assert!(!put("888899990000", &[]), "of no organization and not named");
-    let billing = [
-        ("events:source", "com.acme.billing"),
-        ("events:detail-type", "InvoicePaid"),
-    ];
+    let billing = [("events:source", "com.acme.billing"), ("events:detail-type", "InvoicePaid")];
     assert!(put("555566667777", &billing));
     assert!(!put("555566667777", &[("events:source", "com.acme.billing")]));
-    let rule = |who: &str, creator: &str| {
-        may(
-            &scene,
-            who,
-            "events:PutRule",
-            Some("r"),
-            &[("events:creatorAccount", creator)],
-        )
-    };
+    let rule =
+        |who: &str, creator: &str| may(&scene, who, "events:PutRule", Some("r"), &[("events:creatorAccount", creator)]);
     assert!(rule("arn:aws:iam::222233334444:role/analytics", "222233334444"));
-    assert!(
-        !rule("arn:aws:iam::222233334444:role/analytics", ACCOUNT),
-        "not its own rule"
-    );
+    assert!(!rule("arn:aws:iam::222233334444:role/analytics", ACCOUNT), "not its own rule");
     assert!(!rule("arn:aws:iam::222233334444:role/other", "222233334444"));
     let service = |arn: &str| put("schemas.amazonaws.com", &[("aws:SourceArn", arn)]);
     assert!(service("arn:aws:schemas:eu-west-1:123456789012:discoverer/d"));
@@ -145,22 +127,17 @@ async fn an_allow_waits_for_the_deny_beside_it() {
     let mut scene = Scene::new("waits").await;
     scene.start(&["--document-writes", "deny"]);
     let deny = |action: &str| json!({"name": "no", "raw": {"effect": "Deny", "principal": {"AWS": ["444455556666"]}, "actions": [action]}});
-    scene
-        .granted("a", &spec(&json!([account("yes", "111122223333")])))
-        .await;
+    scene.granted("a", &spec(&json!([account("yes", "111122223333")]))).await;
     let had = scene.held("a");
     let widened = json!({"name": "yes", "principals": {"accountIDs": ["111122223333", "444455556666"]}});
-    for (action, reason) in [
-        ("events:PutEvents", "DocumentWritesDenied"),
-        ("events:DeleteEventBus", "InvalidStatement"),
-    ] {
+    for (action, reason) in
+        [("events:PutEvents", "DocumentWritesDenied"), ("events:DeleteEventBus", "InvalidStatement")]
+    {
         scene.apply("a", &spec(&json!([widened, deny(action)]))).await;
         let object = scene.says("a", reason).await;
         let statements = object.data["status"]["statements"].as_array().unwrap();
-        let waits = statements
-            .iter()
-            .find(|one| one["statementID"].as_str().unwrap().ends_with("-444455556666"))
-            .unwrap();
+        let waits =
+            statements.iter().find(|one| one["statementID"].as_str().unwrap().ends_with("-444455556666")).unwrap();
         assert_eq!(waits["reason"], "DenyUnserved", "{}", message(&object));
         assert_eq!(scene.held("a"), had);
     }
@@ -170,13 +147,9 @@ async fn an_allow_waits_for_the_deny_beside_it() {
     let mark = scene.mark();
     scene.granted("a", &whole).await;
     assert_eq!(scene.held("a"), scene.wanted("a", &whole));
-    let stood = scene
-        .sim
-        .changes_of(&busgrant_sim::JournalFilter::since(mark))
-        .into_iter()
-        .all(|change| {
-            let sids = change.policy.unwrap()["Statement"].to_string();
-            sids.contains(&scene.sid("a", "no")) || !sids.contains("-444455556666")
-        });
+    let stood = scene.sim.changes_of(&busgrant_sim::JournalFilter::since(mark)).into_iter().all(|change| {
+        let sids = change.policy.unwrap()["Statement"].to_string();
+        sids.contains(&scene.sid("a", "no")) || !sids.contains("-444455556666")
+    });
     assert!(stood, "the Allow stood without its Deny");
 }

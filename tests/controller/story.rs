@@ -29,11 +29,7 @@ async fn is_taken(scene: &Scene, account: &str) -> bool {
         .detail_type("InvoicePaid")
         .detail("{}")
         .build();
-    let answer = aws_sdk_eventbridge::Client::from_conf(config)
-        .put_events()
-        .entries(event)
-        .send()
-        .await;
+    let answer = aws_sdk_eventbridge::Client::from_conf(config).put_events().entries(event).send().await;
     answer.is_ok_and(|answer| answer.failed_entry_count() == 0)
 }
 
@@ -56,18 +52,12 @@ async fn a_grant_from_apply_to_delete() {
     }
     assert!(condition(&object, "Reconciling").is_none() && condition(&object, "Stalled").is_none());
     assert_eq!(message(&object), "in the policy; AWS may take about 20 s to act on it");
-    assert_eq!(
-        status["eventBus"],
-        json!({"arn": bus_arn(BUS), "name": BUS, "accountID": ACCOUNT, "region": REGION})
-    );
+    assert_eq!(status["eventBus"], json!({"arn": bus_arn(BUS), "name": BUS, "accountID": ACCOUNT, "region": REGION}));
     assert_eq!(status["desiredStatements"], 1);
     assert_eq!(status["syncedStatements"], 1);
     let statement = &status["statements"][0];
     assert_eq!(statement["name"], "invoices");
-    assert_eq!(
-        statement["statementID"],
-        scene.sid("billing", &format!("invoices-{ACME}"))
-    );
+    assert_eq!(statement["statementID"], scene.sid("billing", &format!("invoices-{ACME}")));
     assert_eq!(statement["synced"], true);
     assert_eq!(statement["reason"], "InSync");
     assert_eq!(statement["form"], "Short");

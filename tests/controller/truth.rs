@@ -22,9 +22,7 @@ async fn a_lie_would_be_noticed() {
     scene.granted("a", &grant("two")).await;
     scene.fence().await;
     let passed = scene.front.passed();
-    let mut told = passed
-        .iter()
-        .filter(|passed| passed.wrote_status() && passed.is_status_of("a"));
+    let mut told = passed.iter().filter(|passed| passed.wrote_status() && passed.is_status_of("a"));
     let ready = told.next_back().unwrap().clone();
     ready_is_true(&scene, &ready).unwrap();
 
@@ -33,10 +31,7 @@ async fn a_lie_would_be_noticed() {
     assert!(ready_is_true(&scene, &early).is_err(), "before the first read");
     let mut unread = ready.clone();
     unread.mark = scene.writes(0).last().unwrap().answered.unwrap();
-    assert!(
-        ready_is_true(&scene, &unread).is_err(),
-        "between the last write and the read"
-    );
+    assert!(ready_is_true(&scene, &unread).is_err(), "between the last write and the read");
     let mut older = ready.clone();
     older.sent["status"]["observedGeneration"] = json!(1);
     assert!(ready_is_true(&scene, &older).is_err(), "for what is no longer there");
@@ -47,11 +42,9 @@ async fn edits_that_overtake_each_other() {
     let scene = Scene::running("overtake").await;
     scene.granted("a", &grant("start")).await;
     for _ in 0..3 {
-        let held = scene.sim.inject(
-            Fault::new(FaultKind::HoldBeforeApply { millis: None })
-                .on(Operation::PutPermission)
-                .times(1),
-        );
+        let held = scene
+            .sim
+            .inject(Fault::new(FaultKind::HoldBeforeApply { millis: None }).on(Operation::PutPermission).times(1));
         scene.apply("a", &grant("first")).await;
         scene.sim.wait_held(1).await;
         scene.apply("a", &grant("second")).await;
@@ -72,11 +65,7 @@ async fn edits_that_overtake_each_other() {
 async fn turmoil(purpose: &str, semantics: Semantics, seed: u64) {
     let scene = Scene::running(purpose).await;
     scene.overwritten.set(semantics == Semantics::LastWriterWins);
-    scene.sim.set(Settings {
-        semantics,
-        gap_millis: 5,
-        ..Settings::default()
-    });
+    scene.sim.set(Settings { semantics, gap_millis: 5, ..Settings::default() });
     scene.sim.start_foreign_writer(ForeignWriter {
         account: ACCOUNT.to_owned(),
         region: REGION.to_owned(),
@@ -86,12 +75,8 @@ async fn turmoil(purpose: &str, semantics: Semantics, seed: u64) {
         documents: false,
     });
     scene.sim.inject(Fault::new(FaultKind::Throttling).rate(0.1, seed));
-    scene
-        .sim
-        .inject(Fault::new(FaultKind::ConcurrentModification).rate(0.1, seed + 1));
-    scene
-        .sim
-        .inject(Fault::new(FaultKind::InternalError).rate(0.1, seed + 2));
+    scene.sim.inject(Fault::new(FaultKind::ConcurrentModification).rate(0.1, seed + 1));
+    scene.sim.inject(Fault::new(FaultKind::InternalError).rate(0.1, seed + 2));
     let short = |name: String| spec(&json!([account(&name, "111122223333")]));
     let names = ["a", "b", "c", "d"];
     for round in 0..3 {
@@ -106,11 +91,7 @@ async fn turmoil(purpose: &str, semantics: Semantics, seed: u64) {
         let wanted = scene.wanted(name, &short("r2".to_owned()));
         crate::support::eventually("it holds what it must", crate::support::PATIENCE, async || {
             let held = scene.held(name);
-            if held == wanted {
-                Ok(())
-            } else {
-                Err(format!("{held:?}"))
-            }
+            if held == wanted { Ok(()) } else { Err(format!("{held:?}")) }
         })
         .await;
     }

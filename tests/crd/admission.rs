@@ -31,11 +31,7 @@ fn rules_of_the_definition() -> BTreeSet<Rule> {
     }
     let schema = serde_json::to_value(crd().unwrap()).unwrap();
     let mut rules = BTreeSet::new();
-    walk(
-        &schema["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"],
-        "spec",
-        &mut rules,
-    );
+    walk(&schema["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"], "spec", &mut rules);
     rules
 }
 
@@ -46,10 +42,7 @@ fn place(field: &str) -> String {
 }
 
 fn dry_run() -> PostParams {
-    PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    }
+    PostParams { dry_run: true, ..PostParams::default() }
 }
 
 /// What the API server says about an object: for each cause the field and the message.
@@ -73,31 +66,19 @@ async fn each_rule_refuses_in_its_own_words() {
         let Refused { field, message, .. } = &table;
         let is_meant = |(at, text): &&Rule| *at == place(field) && text.starts_with(message);
         let meant: Vec<&Rule> = all.iter().filter(is_meant).collect();
-        let [rule] = meant[..] else {
-            panic!("{field}: {message}… means {meant:?}")
-        };
+        let [rule] = meant[..] else { panic!("{field}: {message}… means {meant:?}") };
         for spec in table.specs() {
             let causes = causes(api.create(&dry_run(), &object("refused", &spec)).await);
-            let [(at, said)] = &causes[..] else {
-                panic!("one rule must speak about {spec}: {causes:?}")
-            };
+            let [(at, said)] = &causes[..] else { panic!("one rule must speak about {spec}: {causes:?}") };
             assert_eq!(at, field, "{spec}");
             assert!(said.ends_with(&rule.1), "{spec}: {said}");
-            assert!(
-                !is_served(&spec),
-                "the claims of an object that the API server refuses: {spec}"
-            );
+            assert!(!is_served(&spec), "the claims of an object that the API server refuses: {spec}");
         }
         spoke.insert(rule.clone());
     }
     let silent: Vec<&Rule> = all.difference(&spoke).collect();
-    let [(at, message)] = silent[..] else {
-        panic!("rules that no case exercises: {silent:?}")
-    };
-    assert!(
-        at == "spec.eventBus" && message.starts_with("eventBus must stay"),
-        "{at}: {message}"
-    );
+    let [(at, message)] = silent[..] else { panic!("rules that no case exercises: {silent:?}") };
+    assert!(at == "spec.eventBus" && message.starts_with("eventBus must stay"), "{at}: {message}");
 }
 
 #[tokio::test]
@@ -106,10 +87,7 @@ async fn what_every_rule_takes_is_accepted() {
     for spec in accepted() {
         let created = api.create(&dry_run(), &object("accepted", &spec)).await;
         assert!(created.is_ok(), "{spec}: {created:?}");
-        assert!(
-            is_served(&spec),
-            "an object that the API server accepts must have claims: {spec}"
-        );
+        assert!(is_served(&spec), "an object that the API server accepts must have claims: {spec}");
     }
 }
 
@@ -136,13 +114,7 @@ fn is_served(spec: &Value) -> bool {
     };
     let (owner, object) = ("own".parse().unwrap(), "abcdefgh2345".parse().unwrap());
     let compiled = compile(&spec, &bus, &owner, &object, Consent { allow_public: true });
-    assert!(
-        compiled
-            .refused
-            .iter()
-            .all(|refused| refused.reason == Reason::InvalidStatement),
-        "{compiled:?}"
-    );
+    assert!(compiled.refused.iter().all(|refused| refused.reason == Reason::InvalidStatement), "{compiled:?}");
     for refused in &compiled.refused {
         assert!(!refused.messages.is_empty(), "{refused:?}");
     }

@@ -28,20 +28,12 @@ async fn the_event_bus_stays_as_it_is() {
         json!({"name": null, "arn": "arn:aws:events:eu-west-1:123456789012:event-bus/orders"}),
     ] {
         let change = json!({"spec": {"eventBus": event_bus}});
-        let refused = api
-            .patch("a", &PatchParams::default(), &Patch::Merge(change))
-            .await
-            .unwrap_err();
-        assert!(
-            message(&refused).contains("delete this object and create another one"),
-            "{event_bus}: {refused}"
-        );
+        let refused = api.patch("a", &PatchParams::default(), &Patch::Merge(change)).await.unwrap_err();
+        assert!(message(&refused).contains("delete this object and create another one"), "{event_bus}: {refused}");
     }
     let change =
         json!({"spec": {"eventBus": {"name": "orders"}, "statements": [one_account("b")], "deletionPolicy": "Retain"}});
-    api.patch("a", &PatchParams::default(), &Patch::Merge(change))
-        .await
-        .unwrap();
+    api.patch("a", &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
 }
 
 #[tokio::test]
@@ -51,11 +43,7 @@ async fn an_object_that_nobody_has_seen_says_so_and_has_its_defaults() {
     assert_eq!(created.data["status"], json!({"observedGeneration": -1}));
     assert_eq!(created.data["spec"]["managementPolicy"], "Enforce");
     assert_eq!(created.data["spec"]["deletionPolicy"], "Delete");
-    assert_eq!(
-        created.data["spec"]["statements"],
-        json!([one_account("a")]),
-        "no defaults inside list items"
-    );
+    assert_eq!(created.data["spec"]["statements"], json!([one_account("a")]), "no defaults inside list items");
 }
 
 #[tokio::test]
@@ -63,18 +51,10 @@ async fn two_appliers_cannot_merge_two_kinds_of_principal() {
     let (_, api) = permissions("appliers").await;
     let apply = async |manager: &str, principals: Value| {
         let statements = json!([{"name": "a", "principals": principals}]);
-        api.patch(
-            "a",
-            &PatchParams::apply(manager),
-            &Patch::Apply(object("a", &spec(&statements))),
-        )
-        .await
+        api.patch("a", &PatchParams::apply(manager), &Patch::Apply(object("a", &spec(&statements)))).await
     };
     apply("one", json!({"accountIDs": ["111122223333"]})).await.unwrap();
-    for principals in [
-        json!({"organizationID": "o-a1b2c3d4e5"}),
-        json!({"accountIDs": ["444455556666"]}),
-    ] {
+    for principals in [json!({"organizationID": "o-a1b2c3d4e5"}), json!({"accountIDs": ["444455556666"]})] {
         let conflict = apply("two", principals).await.unwrap_err();
         assert!(message(&conflict).contains("conflict with \"one\""), "{conflict}");
     }
@@ -84,13 +64,7 @@ async fn two_appliers_cannot_merge_two_kinds_of_principal() {
 async fn two_appliers_share_an_object_by_statement_and_condition() {
     let (_, api) = permissions("shared").await;
     let apply = async |manager: &str, statements: Value| {
-        api.patch(
-            "a",
-            &PatchParams::apply(manager),
-            &Patch::Apply(object("a", &spec(&statements))),
-        )
-        .await
-        .unwrap()
+        api.patch("a", &PatchParams::apply(manager), &Patch::Apply(object("a", &spec(&statements)))).await.unwrap()
     };
     let restricted = json!({"name": "a", "principals": {"accountIDs": ["111122223333"]},
         "conditions": [{"operator": "StringLike", "key": "events:source", "values": ["com.acme.*"]}]});
@@ -139,10 +113,7 @@ async fn a_status_takes_an_entry_for_every_account_of_every_statement() {
         })
         .collect();
     let status = json!({"status": {"observedGeneration": 1, "desiredStatements": 1000, "statements": statements}});
-    let patched = api
-        .patch_status("a", &PatchParams::default(), &Patch::Merge(status))
-        .await
-        .unwrap();
+    let patched = api.patch_status("a", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     assert_eq!(patched.data["status"]["statements"].as_array().unwrap().len(), 1000);
 }
 
@@ -155,9 +126,7 @@ async fn kubectl_lists_and_selects() {
     create(&api, "by-arn", &by_arn).await;
     let status = json!({"status": {"desiredStatements": 4, "syncedStatements": 3, "conditions": [{"type": "Ready",
         "status": "False", "reason": "PolicyFull", "message": "no room", "lastTransitionTime": "2026-11-23T12:00:00Z"}]}});
-    api.patch_status("named", &PatchParams::default(), &Patch::Merge(status))
-        .await
-        .unwrap();
+    api.patch_status("named", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
 
     let table = stdout(&kubectl(&["get", "ebp", "-n", &namespace]).await);
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -173,22 +142,9 @@ async fn kubectl_lists_and_selects() {
         (&*format!("spec.eventBus.arn={arn}"), "by-arn"),
         ("spec.managementPolicy=Observe", "by-arn"),
     ] {
-        let found = kubectl(&[
-            "get",
-            "eventbridge",
-            "-n",
-            &namespace,
-            "-o",
-            "name",
-            "--field-selector",
-            selector,
-        ])
-        .await;
-        assert_eq!(
-            stdout(&found).trim(),
-            format!("eventbuspermission.busgrant.dev/{name}"),
-            "{selector}"
-        );
+        let found =
+            kubectl(&["get", "eventbridge", "-n", &namespace, "-o", "name", "--field-selector", selector]).await;
+        assert_eq!(stdout(&found).trim(), format!("eventbuspermission.busgrant.dev/{name}"), "{selector}");
     }
 }
 

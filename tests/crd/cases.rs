@@ -44,11 +44,7 @@ impl Written {
             }
             spec(&json!([named]))
         };
-        self.event_buses
-            .iter()
-            .map(bus)
-            .chain(self.statements.iter().map(statement))
-            .collect()
+        self.event_buses.iter().map(bus).chain(self.statements.iter().map(statement)).collect()
     }
 }
 
@@ -66,9 +62,7 @@ pub(crate) fn refused() -> Vec<Refused> {
 
 /// What every rule takes.
 pub(crate) fn accepted() -> Vec<Value> {
-    serde_saphyr::from_str::<Written>(include_str!("accepted.yaml"))
-        .unwrap()
-        .specs()
+    serde_saphyr::from_str::<Written>(include_str!("accepted.yaml")).unwrap().specs()
 }
 
 /// What the shape alone refuses.

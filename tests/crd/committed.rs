@@ -11,21 +11,13 @@ fn committed(path: &str, text: &str) {
         std::fs::write(&path, text).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        found == text,
-        "{} is stale: run the tests with BUSGRANT_GENERATE=1, and commit it",
-        path.display()
-    );
+    assert!(found == text, "{} is stale: run the tests with BUSGRANT_GENERATE=1, and commit it", path.display());
 }
 
 #[test]
 fn the_definition() {
     let yaml = crd_yaml().unwrap();
-    assert!(
-        yaml.len() < 100_000,
-        "client-side apply keeps a copy of it in an annotation: {} bytes",
-        yaml.len()
-    );
+    assert!(yaml.len() < 100_000, "client-side apply keeps a copy of it in an annotation: {} bytes", yaml.len());
     for wrong in ["nullable", "uint", "additionalProperties: false"] {
         assert!(!yaml.contains(wrong), "{wrong}");
     }

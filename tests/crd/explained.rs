@@ -30,14 +30,8 @@ fn every_field_is_described_in_whole_sentences() {
             assert!(of_every_kind.contains(&path), "{path} has no description");
             continue;
         };
-        assert!(
-            description.len() >= 20 && description.ends_with('.'),
-            "{path}: {description}"
-        );
-        assert!(
-            !description.contains('\n') && !description.contains('`'),
-            "{path}: {description}"
-        );
+        assert!(description.len() >= 20 && description.ends_with('.'), "{path}: {description}");
+        assert!(!description.contains('\n') && !description.contains('`'), "{path}: {description}");
     }
 }
 
@@ -45,10 +39,7 @@ fn every_field_is_described_in_whole_sentences() {
 async fn kubectl_explains_every_field() {
     permissions_for_kubectl("explain").await;
     let whole = stdout(&kubectl(&["explain", "ebp", "--recursive"]).await);
-    assert!(
-        whole.contains("Statements of the resource policy of one Amazon EventBridge event bus"),
-        "{whole}"
-    );
+    assert!(whole.contains("Statements of the resource policy of one Amazon EventBridge event bus"), "{whole}");
     let definition = serde_json::to_value(crd().unwrap()).unwrap();
     let mut found = Vec::new();
     let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
@@ -56,18 +47,10 @@ async fn kubectl_explains_every_field() {
     fields(&schema["status"], "status", &mut found);
     for (path, _) in &found {
         let field = path.rsplit('.').next().unwrap();
-        assert!(
-            whole
-                .lines()
-                .any(|line| line.trim_start().starts_with(&format!("{field}\t"))),
-            "{path}:\n{whole}"
-        );
+        assert!(whole.lines().any(|line| line.trim_start().starts_with(&format!("{field}\t"))), "{path}:\n{whole}");
     }
     let principals = stdout(&kubectl(&["explain", "ebp.spec.statements.principals"]).await);
-    assert!(
-        principals.contains("organizationPaths") && !principals.contains("<no description>"),
-        "{principals}"
-    );
+    assert!(principals.contains("organizationPaths") && !principals.contains("<no description>"), "{principals}");
 }
 
 #[test]

@@ -45,11 +45,7 @@ async fn permissions_for_kubectl(purpose: &str) -> (String, Api<DynamicObject>) 
     let permissions = permissions(purpose).await;
     support::eventually("kubectl knows the kind", support::PATIENCE, async || {
         let output = support::kubectl(&["explain", "ebp.spec.eventBus"]).await;
-        if output.status.success() {
-            Ok(())
-        } else {
-            Err(String::from_utf8_lossy(&output.stderr).into_owned())
-        }
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     })
     .await;
     permissions

@@ -40,25 +40,12 @@ impl ControlPlane {
             .map_err(|error| format!("{}: {error}", run.display()))?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout)
-                .read_line(&mut line)
-                .map_err(|error| error.to_string())?;
+            BufReader::new(stdout).read_line(&mut line).map_err(|error| error.to_string())?;
         }
-        let field = |name: &str| {
-            line.split_whitespace()
-                .find_map(|word| word.strip_prefix(name))
-                .map(PathBuf::from)
-        };
+        let field = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)).map(PathBuf::from);
         match (field("KUBECONFIG="), field("BIN=")) {
-            (Some(kubeconfig), Some(bin)) => Ok(Self {
-                kubeconfig,
-                bin,
-                _run: child,
-            }),
-            _ => Err(format!(
-                "{} did not get ready, and said why on standard error: {line:?}",
-                run.display()
-            )),
+            (Some(kubeconfig), Some(bin)) => Ok(Self { kubeconfig, bin, _run: child }),
+            _ => Err(format!("{} did not get ready, and said why on standard error: {line:?}", run.display())),
         }
     }
 }
@@ -75,9 +62,7 @@ pub(crate) fn control_plane() -> &'static ControlPlane {
 /// A client for the administrator. It belongs to the runtime that made it, so each test makes its own.
 pub(crate) async fn client() -> kube::Client {
     let kubeconfig = Kubeconfig::read_from(&control_plane().kubeconfig).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     kube::Client::try_from(config).unwrap()
 }
 
@@ -120,16 +105,10 @@ pub(crate) fn stdout(output: &Output) -> String {
 /// Makes a namespace that no other test has, and returns its name.
 pub(crate) async fn unique_namespace(client: &kube::Client, prefix: &str) -> String {
     let namespace = Namespace {
-        metadata: ObjectMeta {
-            generate_name: Some(format!("{prefix}-")),
-            ..ObjectMeta::default()
-        },
+        metadata: ObjectMeta { generate_name: Some(format!("{prefix}-")), ..ObjectMeta::default() },
         ..Namespace::default()
     };
-    let created = Api::<Namespace>::all(client.clone())
-        .create(&PostParams::default(), &namespace)
-        .await
-        .unwrap();
+    let created = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
     created.metadata.name.unwrap()
 }
 
@@ -171,10 +150,7 @@ pub(crate) async fn eventually<T, E: Display>(
             Ok(Err(error)) => seen = error.to_string(),
             Err(_) => {}
         }
-        assert!(
-            Instant::now() < deadline,
-            "not within {patience:?}: {what}; last seen: {seen}"
-        );
+        assert!(Instant::now() < deadline, "not within {patience:?}: {what}; last seen: {seen}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

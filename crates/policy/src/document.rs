@@ -39,11 +39,7 @@ pub struct LiveStatement {
 
 impl Default for Document {
     fn default() -> Self {
-        Self {
-            version: Some(CURRENT_VERSION.to_owned()),
-            others: Vec::new(),
-            statements: Vec::new(),
-        }
+        Self { version: Some(CURRENT_VERSION.to_owned()), others: Vec::new(), statements: Vec::new() }
     }
 }
 
@@ -55,11 +51,7 @@ impl Document {
         };
         let wrong = |error: serde_json::Error| ParseError(error.to_string());
         let fields: Fields = serde_json::from_str(policy).map_err(wrong)?;
-        let mut document = Self {
-            version: None,
-            others: Vec::new(),
-            statements: Vec::new(),
-        };
+        let mut document = Self { version: None, others: Vec::new(), statements: Vec::new() };
         for (name, value) in fields.0 {
             match name.as_str() {
                 "Version" => document.version = Some(serde_json::from_str(value.get()).map_err(wrong)?),
@@ -157,10 +149,7 @@ impl LiveStatement {
     /// that the service did not turn into a root ARN, which it does for every account that exists (aws-observations, n 23).
     /// A document that carries one is refused (n 55).
     pub fn dead_principals(&self) -> impl Iterator<Item = &str> {
-        self.aws_principals
-            .iter()
-            .map(String::as_str)
-            .filter(|who| is_account(who) || is_orphaned(who))
+        self.aws_principals.iter().map(String::as_str).filter(|who| is_account(who) || is_orphaned(who))
     }
 
     /// The same statement without its dead principals.
@@ -198,11 +187,8 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 fn statements(raw: &RawValue) -> Result<Vec<LiveStatement>, serde_json::Error> {
-    let texts: Vec<Box<RawValue>> = if raw.get().starts_with('[') {
-        serde_json::from_str(raw.get())?
-    } else {
-        vec![raw.to_owned()]
-    };
+    let texts: Vec<Box<RawValue>> =
+        if raw.get().starts_with('[') { serde_json::from_str(raw.get())? } else { vec![raw.to_owned()] };
     texts.into_iter().map(live_statement).collect()
 }
 
@@ -211,11 +197,7 @@ fn live_statement(text: Box<RawValue>) -> Result<LiveStatement, serde_json::Erro
     let fields: Fields = serde_json::from_str(text.get())?;
     let names: BTreeSet<&str> = fields.0.iter().map(|(name, _)| name.as_str()).collect();
     let json = Value::Object(serde_json::from_str::<Map<_, _>>(text.get())?);
-    let meaning = if names.len() == fields.0.len() {
-        Meaning::of(&json).ok()
-    } else {
-        None
-    };
+    let meaning = if names.len() == fields.0.len() { Meaning::of(&json).ok() } else { None };
     let sid = json.get("Sid").and_then(Value::as_str).map(str::to_owned);
     let aws = json.get("Principal").and_then(|principal| principal.get("AWS"));
     let aws_principals = match aws {
@@ -223,12 +205,7 @@ fn live_statement(text: Box<RawValue>) -> Result<LiveStatement, serde_json::Erro
         Some(Value::Array(who)) => who.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         _ => BTreeSet::new(),
     };
-    Ok(LiveStatement {
-        text,
-        sid,
-        meaning,
-        aws_principals,
-    })
+    Ok(LiveStatement { text, sid, meaning, aws_principals })
 }
 
 #[cfg(test)]
@@ -246,14 +223,7 @@ mod tests {
 
     #[test]
     fn what_is_no_policy_is_an_error() {
-        for policy in [
-            "{",
-            "null",
-            "[]",
-            r#"{"Statement":5}"#,
-            r#"{"Statement":["x"]}"#,
-            r#"{"Version":1}"#,
-        ] {
+        for policy in ["{", "null", "[]", r#"{"Statement":5}"#, r#"{"Statement":["x"]}"#, r#"{"Version":1}"#] {
             assert!(Document::parse(Some(policy)).is_err(), "{policy}");
         }
     }
@@ -287,13 +257,8 @@ mod tests {
         let policy = r#"{"Statement":[{"Sid":"a","Principal":{"AWS":["AROAX","arn:aws:iam::1:role/r","000000000000"]}},
             {"Sid":"b","Principal":{"AWS":"AROAX"}},{"Sid":"c","Principal":"*"}]}"#;
         let document = Document::parse(Some(policy)).unwrap();
-        let [a, b, c] = document.statements() else {
-            panic!("three")
-        };
-        assert_eq!(
-            a.text_of_the_living().unwrap(),
-            r#"{"Sid":"a","Principal":{"AWS":["arn:aws:iam::1:role/r"]}}"#
-        );
+        let [a, b, c] = document.statements() else { panic!("three") };
+        assert_eq!(a.text_of_the_living().unwrap(), r#"{"Sid":"a","Principal":{"AWS":["arn:aws:iam::1:role/r"]}}"#);
         assert_eq!(a.dead_principals().count(), 2);
         assert_eq!(c.dead_principals().count(), 0);
         assert_eq!(b.text_of_the_living(), None);

@@ -135,18 +135,9 @@ impl BusArn {
     /// The bus of that name, for a partition such as `aws` or `aws-cn`.
     pub fn new(partition: &str, region: Region, account: AccountId, name: BusName) -> Result<Self, InvalidId> {
         if within(partition, 32, |c| lower_or_digit(c) || c == '-') {
-            Ok(Self {
-                partition: partition.to_owned(),
-                region,
-                account,
-                name,
-            })
+            Ok(Self { partition: partition.to_owned(), region, account, name })
         } else {
-            Err(InvalidId::new(
-                "partition",
-                "such as aws, aws-cn or aws-us-gov",
-                partition,
-            ))
+            Err(InvalidId::new("partition", "such as aws, aws-cn or aws-us-gov", partition))
         }
     }
 
@@ -173,12 +164,7 @@ impl BusArn {
     /// The resource that stands for every rule on this bus. Rules on the default bus are named without a bus (Service
     /// Authorization Reference, `EventBridge`: rule-on-default-event-bus and rule-on-custom-event-bus).
     pub fn rules(&self) -> String {
-        let Self {
-            partition,
-            region,
-            account,
-            name,
-        } = self;
+        let Self { partition, region, account, name } = self;
         match name.as_str() {
             "default" => format!("arn:{partition}:events:{region}:{account}:rule/*"),
             _ => format!("arn:{partition}:events:{region}:{account}:rule/{name}/*"),
@@ -218,12 +204,7 @@ impl FromStr for BusArn {
 
 impl fmt::Display for BusArn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            partition,
-            region,
-            account,
-            name,
-        } = self;
+        let Self { partition, region, account, name } = self;
         write!(f, "arn:{partition}:events:{region}:{account}:event-bus/{name}")
     }
 }
@@ -255,28 +236,19 @@ impl Owner {
 
     /// What a Sid says, or nothing where it is not of this owner or not of our form.
     pub fn read(&self, sid: &str) -> Option<OwnedSid> {
-        let rest = sid
-            .strip_prefix("bg-")?
-            .strip_prefix(self.as_str())?
-            .strip_prefix('-')?;
+        let rest = sid.strip_prefix("bg-")?.strip_prefix(self.as_str())?.strip_prefix('-')?;
         let (object, name) = rest.split_once('-')?;
         let object = object.parse().ok()?;
         let (name, account) = match split_account(name) {
             Some((name, account)) => (name, Some(account)),
             None => (name, None),
         };
-        is_statement_name(name).then(|| OwnedSid {
-            object,
-            name: name.to_owned(),
-            account,
-        })
+        is_statement_name(name).then(|| OwnedSid { object, name: name.to_owned(), account })
     }
 
     /// Whether a Sid carries this owner's prefix, and so may be named in a request of ours.
     pub fn owns(&self, sid: &str) -> bool {
-        sid.strip_prefix("bg-")
-            .and_then(|s| s.strip_prefix(self.as_str()))
-            .is_some_and(|s| s.starts_with('-'))
+        sid.strip_prefix("bg-").and_then(|s| s.strip_prefix(self.as_str())).is_some_and(|s| s.starts_with('-'))
     }
 }
 
@@ -305,14 +277,7 @@ mod tests {
         let name = "abcdefghijklmnopqrstuvwxyz";
         let sid = owner.sid(&object, name, Some(&account)).unwrap();
         assert_eq!(sid.as_str().len(), 64);
-        assert_eq!(
-            owner.read(sid.as_str()),
-            Some(OwnedSid {
-                object,
-                name: name.into(),
-                account: Some(account)
-            })
-        );
+        assert_eq!(owner.read(sid.as_str()), Some(OwnedSid { object, name: name.into(), account: Some(account) }));
     }
 
     #[test]

@@ -52,10 +52,9 @@ impl Meaning {
     pub(crate) fn of_ours(statement: &Statement) -> Self {
         let principals = match &statement.principals {
             Principals::Anyone => [("AWS".to_owned(), "*".to_owned())].into(),
-            Principals::Named(named) => named
-                .iter()
-                .flat_map(|(kind, who)| who.iter().map(|w| principal(kind, w)))
-                .collect(),
+            Principals::Named(named) => {
+                named.iter().flat_map(|(kind, who)| who.iter().map(|w| principal(kind, w))).collect()
+            }
         };
         let mut conditions: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
         for condition in &statement.conditions {
@@ -65,11 +64,7 @@ impl Meaning {
         Self {
             effect: statement.effect,
             principals,
-            actions: statement
-                .actions
-                .iter()
-                .map(|action| action.to_ascii_lowercase())
-                .collect(),
+            actions: statement.actions.iter().map(|action| action.to_ascii_lowercase()).collect(),
             resources: statement.resources.clone(),
             conditions,
         }
@@ -137,10 +132,7 @@ fn object(json: &Value) -> Result<&Map<String, Value>, NotUnderstood> {
 }
 
 fn strings(json: &Value) -> Result<BTreeSet<String>, NotUnderstood> {
-    list(json)
-        .iter()
-        .map(|v| v.as_str().map(str::to_owned).ok_or(NotUnderstood))
-        .collect()
+    list(json).iter().map(|v| v.as_str().map(str::to_owned).ok_or(NotUnderstood)).collect()
 }
 
 fn scalars(json: &Value) -> Result<BTreeSet<String>, NotUnderstood> {
@@ -196,10 +188,7 @@ mod tests {
                 json!({"Condition": {"StringEquals": {"aws:SourceAccount": ["1", "2"]}}}),
                 json!({"Condition": {"StringEquals": {"AWS:sourceaccount": ["2", "1", "1"]}}}),
             ),
-            (
-                json!({"Condition": {"Bool": {"a:b": true}}}),
-                json!({"Condition": {"Bool": {"a:b": ["true"]}}}),
-            ),
+            (json!({"Condition": {"Bool": {"a:b": true}}}), json!({"Condition": {"Bool": {"a:b": ["true"]}}})),
             (
                 json!({"Condition": {"NumericLessThan": {"a:b": 5}}}),
                 json!({"Condition": {"NumericLessThan": {"a:b": "5"}}}),
@@ -217,10 +206,7 @@ mod tests {
             (json!({}), json!({"Principal": {"AWS": "444455556666"}})),
             (json!({}), json!({"Principal": {"Service": "111122223333"}})),
             (json!({}), json!({"Principal": "*"})),
-            (
-                json!({}),
-                json!({"Condition": {"StringEquals": {"events:source": "a"}}}),
-            ),
+            (json!({}), json!({"Condition": {"StringEquals": {"events:source": "a"}}})),
             (
                 json!({"Condition": {"StringEquals": {"a:b": "v"}}}),
                 json!({"Condition": {"StringEquals": {"a:b": "V"}}}),

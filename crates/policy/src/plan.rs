@@ -90,11 +90,7 @@ pub enum Form {
 impl Form {
     /// The narrowest form that can say the claim.
     pub fn of(claim: &Claim) -> Self {
-        if claim.statement.short_form().is_some() {
-            Self::Short
-        } else {
-            Self::Document
-        }
+        if claim.statement.short_form().is_some() { Self::Short } else { Self::Document }
     }
 }
 
@@ -156,13 +152,6 @@ pub fn plan(claims: &[Claim], live: &Document, ownership: &Ownership, limits: &L
     findings.extend(admission.refused);
     let outcome = survey.settle(&findings);
     let (steps, before_read) = steps::arrange(&outcome, admission.tight, live, ownership, limits);
-    let findings = findings
-        .into_iter()
-        .map(|(sid, obstacle)| Finding { sid, obstacle })
-        .collect();
-    Plan {
-        steps,
-        findings,
-        before_read,
-    }
+    let findings = findings.into_iter().map(|(sid, obstacle)| Finding { sid, obstacle }).collect();
+    Plan { steps, findings, before_read }
 }

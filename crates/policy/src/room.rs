@@ -79,26 +79,14 @@ pub(crate) fn admit(
     limits: &Limits,
     documents: bool,
 ) -> Admission {
-    let open: Vec<&Pending> = survey
-        .pending
-        .iter()
-        .filter(|p| !findings.contains_key(p.sid()))
-        .collect();
-    let going: Vec<&Stale> = survey
-        .stale
-        .iter()
-        .filter(|s| !s.heirs.iter().any(|heir| findings.contains_key(heir)))
-        .collect();
+    let open: Vec<&Pending> = survey.pending.iter().filter(|p| !findings.contains_key(p.sid())).collect();
+    let going: Vec<&Stale> =
+        survey.stale.iter().filter(|s| !s.heirs.iter().any(|heir| findings.contains_key(heir))).collect();
     let mut groups = groups(&open, &going);
     groups.sort_by(|a, b| a.rank().cmp(&b.rank()));
 
     let used = signed(live.frame_size()) - 1;
-    let mut room = Room {
-        used,
-        live: live.size(),
-        allowed: limits.characters,
-        admitted: BTreeSet::new(),
-    };
+    let mut room = Room { used, live: live.size(), allowed: limits.characters, admitted: BTreeSet::new() };
     room.used += live.statements().iter().map(|s| cost(s.size())).sum::<isize>();
     for stale in going.iter().filter(|s| s.heirs.is_empty()) {
         room.used -= stale_cost(stale);
@@ -125,18 +113,13 @@ fn groups<'a, 'b>(open: &[&'b Pending<'a>], going: &[&'b Stale<'a>]) -> Vec<Grou
     let mut by_key: BTreeMap<(&ObjectId, Option<&str>), Group> = BTreeMap::new();
     for pending in open {
         let name = (!denying.contains(pending.object)).then_some(pending.claim.name.as_str());
-        let group = by_key.entry((pending.object, name)).or_insert_with(|| Group {
-            pending: vec![],
-            replaced: vec![],
-        });
+        let group = by_key.entry((pending.object, name)).or_insert_with(|| Group { pending: vec![], replaced: vec![] });
         group.pending.push(pending);
     }
     // Each statement that goes makes room once, for the first group that goes on with what it gave.
     let mut groups: Vec<Group> = by_key.into_values().collect();
     for stale in going {
-        let heir = groups
-            .iter_mut()
-            .find(|g| g.pending.iter().any(|p| stale.replaced_by(p)));
+        let heir = groups.iter_mut().find(|g| g.pending.iter().any(|p| stale.replaced_by(p)));
         if let Some(group) = heir {
             group.replaced.push(stale);
         }
@@ -157,12 +140,8 @@ struct Room<'b> {
 impl<'b> Room<'b> {
     /// Admits of a group what fits now: all of it, or each claim with the room that only it makes.
     fn admit(&mut self, group: &Group<'_, 'b>) {
-        let open: Vec<&'b Pending> = group
-            .pending
-            .iter()
-            .copied()
-            .filter(|p| !self.admitted.contains(p.sid()))
-            .collect();
+        let open: Vec<&'b Pending> =
+            group.pending.iter().copied().filter(|p| !self.admitted.contains(p.sid())).collect();
         let net = open.iter().map(|p| growth(p)).sum::<isize>() - self.freed(group, &open);
         if !open.is_empty() && self.fits(net) {
             self.used += net;
@@ -181,14 +160,7 @@ impl<'b> Room<'b> {
     /// What goes once these are admitted, and would not go before.
     fn freed(&self, group: &Group, more: &[&Pending]) -> isize {
         let admitted = |p: &Pending| self.admitted.contains(p.sid()) || more.iter().any(|m| m.sid() == p.sid());
-        let heirs = |stale: &Stale| {
-            group
-                .pending
-                .iter()
-                .copied()
-                .filter(|p| stale.replaced_by(p))
-                .collect::<Vec<_>>()
-        };
+        let heirs = |stale: &Stale| group.pending.iter().copied().filter(|p| stale.replaced_by(p)).collect::<Vec<_>>();
         let freed = group.replaced.iter().filter(|stale| {
             let heirs = heirs(stale);
             heirs.iter().all(|p| admitted(p)) && !heirs.iter().all(|p| self.admitted.contains(p.sid()))
@@ -197,11 +169,7 @@ impl<'b> Room<'b> {
     }
 
     fn missing_deny(&self, group: &Group<'_, 'b>) -> Option<&'b Pending<'_>> {
-        group
-            .pending
-            .iter()
-            .copied()
-            .find(|p| p.is_deny() && !self.admitted.contains(p.sid()))
+        group.pending.iter().copied().find(|p| p.is_deny() && !self.admitted.contains(p.sid()))
     }
 
     fn fits(&self, more: isize) -> bool {
@@ -211,17 +179,11 @@ impl<'b> Room<'b> {
     /// Why a claim was left out in the end.
     fn refusal(&self, group: &Group<'_, 'b>, pending: &Pending) -> Obstacle {
         if let Some(deny) = self.missing_deny(group).filter(|_| !pending.is_deny()) {
-            return Obstacle::DenyUnserved {
-                deny: deny.claim.name.clone(),
-            };
+            return Obstacle::DenyUnserved { deny: deny.claim.name.clone() };
         }
         let needed = self.used + growth(pending) - self.freed(group, &[pending]);
         let needed = usize::try_from(needed).unwrap_or(0);
-        Obstacle::PolicyFull {
-            used: self.live,
-            needed,
-            allowed: self.allowed,
-        }
+        Obstacle::PolicyFull { used: self.live, needed, allowed: self.allowed }
     }
 }
 
@@ -234,12 +196,8 @@ fn way_through(
     documents: bool,
     refused: &mut BTreeMap<Sid, Obstacle>,
 ) -> Option<Tight> {
-    let admitted: Vec<&Pending> = groups
-        .iter()
-        .flat_map(|g| &g.pending)
-        .copied()
-        .filter(|p| !refused.contains_key(p.sid()))
-        .collect();
+    let admitted: Vec<&Pending> =
+        groups.iter().flat_map(|g| &g.pending).copied().filter(|p| !refused.contains_key(p.sid())).collect();
     let allowed = signed(limits.characters);
     let base = signed(live.size().max(live.frame_size()));
     let grown: isize = admitted.iter().map(|p| growth(p).max(0)).sum();
@@ -263,18 +221,11 @@ fn way_through(
                 continue;
             }
             let needed = usize::try_from(peak).unwrap_or(0);
-            let full = Obstacle::PolicyFull {
-                used: live.size(),
-                needed,
-                allowed: limits.characters,
-            };
+            let full = Obstacle::PolicyFull { used: live.size(), needed, allowed: limits.characters };
             refused.insert(pending.sid().clone(), full);
             peak -= growth(pending);
         }
-        let unserved = group
-            .pending
-            .iter()
-            .find(|p| p.is_deny() && refused.contains_key(p.sid()));
+        let unserved = group.pending.iter().find(|p| p.is_deny() && refused.contains_key(p.sid()));
         if let Some(deny) = unserved.map(|deny| deny.claim.name.clone()) {
             for allow in group.pending.iter().filter(|p| !p.is_deny()) {
                 let held = Obstacle::DenyUnserved { deny: deny.clone() };

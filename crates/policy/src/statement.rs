@@ -109,10 +109,7 @@ impl Statement {
         json.insert("Effect".into(), json!(self.effect.as_str()));
         let principals = match &self.principals {
             Principals::Anyone => json!("*"),
-            Principals::Named(named) => named
-                .iter()
-                .map(|(kind, who)| (kind.clone(), scalar_or_list(who)))
-                .collect(),
+            Principals::Named(named) => named.iter().map(|(kind, who)| (kind.clone(), scalar_or_list(who))).collect(),
         };
         json.insert("Principal".into(), principals);
         json.insert("Action".into(), scalar_or_list(&self.actions));
@@ -184,10 +181,7 @@ impl Condition {
 }
 
 fn sole_account(named: &BTreeMap<String, BTreeSet<String>>) -> Option<AccountId> {
-    let who = named
-        .get("AWS")
-        .filter(|who| named.len() == 1 && who.len() == 1)?
-        .first()?;
+    let who = named.get("AWS").filter(|who| named.len() == 1 && who.len() == 1)?.first()?;
     account_of(who)?.parse().ok()
 }
 
@@ -231,28 +225,16 @@ mod tests {
 
     fn condition(operator: &str, key: &str, values: &[&str]) -> Condition {
         let values = values.iter().map(|v| (*v).to_owned()).collect();
-        Condition {
-            operator: operator.into(),
-            key: key.into(),
-            values,
-        }
+        Condition { operator: operator.into(), key: key.into(), values }
     }
 
     #[test]
     fn the_short_form_says_one_account_one_organization_or_anyone() {
         let account = allow(aws(&["arn:aws:iam::111122223333:root"]), vec![]);
-        assert_eq!(
-            account.short_form(),
-            Some(ShortForm::Account("111122223333".parse().unwrap()))
-        );
-        let organization = allow(
-            Principals::Anyone,
-            vec![condition("StringEquals", "aws:principalorgid", &["o-a1b2c3d4e5"])],
-        );
-        assert_eq!(
-            organization.short_form(),
-            Some(ShortForm::Organization("o-a1b2c3d4e5".parse().unwrap()))
-        );
+        assert_eq!(account.short_form(), Some(ShortForm::Account("111122223333".parse().unwrap())));
+        let organization =
+            allow(Principals::Anyone, vec![condition("StringEquals", "aws:principalorgid", &["o-a1b2c3d4e5"])]);
+        assert_eq!(organization.short_form(), Some(ShortForm::Organization("o-a1b2c3d4e5".parse().unwrap())));
         assert_eq!(allow(Principals::Anyone, vec![]).short_form(), Some(ShortForm::Anyone));
     }
 
@@ -260,18 +242,9 @@ mod tests {
     fn whatever_the_short_form_would_lose_needs_the_document() {
         let role = allow(aws(&["arn:aws:iam::111122223333:role/r"]), vec![]);
         let two = allow(aws(&["111122223333", "444455556666"]), vec![]);
-        let source = allow(
-            aws(&["111122223333"]),
-            vec![condition("StringEquals", "events:source", &["a"])],
-        );
-        let like = allow(
-            Principals::Anyone,
-            vec![condition("StringLike", "aws:PrincipalOrgID", &["o-a1b2c3d4e5"])],
-        );
-        let deny = Statement {
-            effect: Effect::Deny,
-            ..allow(Principals::Anyone, vec![])
-        };
+        let source = allow(aws(&["111122223333"]), vec![condition("StringEquals", "events:source", &["a"])]);
+        let like = allow(Principals::Anyone, vec![condition("StringLike", "aws:PrincipalOrgID", &["o-a1b2c3d4e5"])]);
+        let deny = Statement { effect: Effect::Deny, ..allow(Principals::Anyone, vec![]) };
         let rules = Statement {
             resources: ["arn:aws:events:eu-west-1:123456789012:rule/orders/*".to_owned()].into(),
             ..allow(aws(&["111122223333"]), vec![])
@@ -288,61 +261,33 @@ mod tests {
             vec![condition("StringEquals", "events:source", &["com.acme"])],
             vec![condition("StringLike", "aws:PrincipalOrgID", &["o-*"])],
             vec![condition("StringLike", "aws:PrincipalArn", &["*"])],
-            vec![condition(
-                "ArnLike",
-                "aws:PrincipalArn",
-                &["arn:aws:iam::*:role/publisher"],
-            )],
+            vec![condition("ArnLike", "aws:PrincipalArn", &["arn:aws:iam::*:role/publisher"])],
             vec![condition("StringNotEquals", "aws:PrincipalOrgID", &["o-a1b2c3d4e5"])],
-            vec![condition(
-                "StringEqualsIfExists",
-                "aws:PrincipalOrgID",
-                &["o-a1b2c3d4e5"],
-            )],
-            vec![condition(
-                "ForAllValues:StringLike",
-                "aws:PrincipalOrgPaths",
-                &["o-a1b2c3d4e5/*"],
-            )],
+            vec![condition("StringEqualsIfExists", "aws:PrincipalOrgID", &["o-a1b2c3d4e5"])],
+            vec![condition("ForAllValues:StringLike", "aws:PrincipalOrgPaths", &["o-a1b2c3d4e5/*"])],
             vec![condition("StringEquals", "aws:PrincipalAccount", &[])],
-            vec![condition(
-                "StringEquals",
-                "aws:PrincipalAccount",
-                &["${aws:PrincipalAccount}"],
-            )],
+            vec![condition("StringEquals", "aws:PrincipalAccount", &["${aws:PrincipalAccount}"])],
         ];
         for conditions in public {
-            assert!(
-                allow(Principals::Anyone, conditions.clone()).is_public(),
-                "{conditions:?}"
-            );
+            assert!(allow(Principals::Anyone, conditions.clone()).is_public(), "{conditions:?}");
             assert!(allow(aws(&["*"]), conditions.clone()).is_public(), "{conditions:?}");
         }
         let restricted = [
             condition("StringEquals", "AWS:principalorgid", &["o-a1b2c3d4e5"]),
-            condition(
-                "ForAnyValue:StringLike",
-                "aws:PrincipalOrgPaths",
-                &["o-a1b2c3d4e5/r-ab12/*"],
-            ),
+            condition("ForAnyValue:StringLike", "aws:PrincipalOrgPaths", &["o-a1b2c3d4e5/r-ab12/*"]),
             condition("StringEquals", "aws:PrincipalAccount", &["111122223333"]),
             condition("ArnLike", "aws:PrincipalArn", &["arn:aws:iam::111122223333:role/*"]),
         ];
         for condition in restricted {
-            assert!(
-                !allow(Principals::Anyone, vec![condition.clone()]).is_public(),
-                "{condition:?}"
-            );
+            assert!(!allow(Principals::Anyone, vec![condition.clone()]).is_public(), "{condition:?}");
         }
         assert!(!allow(aws(&["111122223333"]), vec![]).is_public());
     }
 
     #[test]
     fn it_is_written_as_the_service_reads_back() {
-        let statement = allow(
-            Principals::Anyone,
-            vec![condition("StringEquals", "aws:PrincipalOrgID", &["o-1234567890"])],
-        );
+        let statement =
+            allow(Principals::Anyone, vec![condition("StringEquals", "aws:PrincipalOrgID", &["o-1234567890"])]);
         assert_eq!(
             statement.to_text(),
             r#"{"Sid":"s","Effect":"Allow","Principal":"*","Action":"events:PutEvents","Resource":"arn:aws:events:eu-west-1:123456789012:event-bus/orders","Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-1234567890"}}}"#

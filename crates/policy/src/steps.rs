@@ -20,12 +20,7 @@ pub(crate) fn arrange(
     let document = DocumentDraft::of(survey, tight, limits);
     let (first, mut last) = removals(survey, tight, &document, live, limits);
     let short = |p: &&Pending| !document.puts.contains(p.sid()) && p.form.is_some();
-    let mut shorts: Vec<&Pending> = survey
-        .pending
-        .iter()
-        .filter(short)
-        .filter(|p| !document.delays(p))
-        .collect();
+    let mut shorts: Vec<&Pending> = survey.pending.iter().filter(short).filter(|p| !document.delays(p)).collect();
     // New ones before changes, which take away what stood; where room is short, what shrinks before what grows.
     match tight {
         None => shorts.sort_by_key(|p| p.sitting > 0),
@@ -34,45 +29,25 @@ pub(crate) fn arrange(
     // While statements go into the document one at a time, what others of them replace stays.
     let served = |sid: &Sid| document.puts.contains(sid) || shorts.iter().any(|p| p.sid() == sid);
     last.retain(|stale| stale.heirs.iter().all(served));
-    let singly = survey
-        .pending
-        .iter()
-        .filter(|p| limits.singly && document.puts.contains(p.sid()));
+    let singly = survey.pending.iter().filter(|p| limits.singly && document.puts.contains(p.sid()));
     let putting: BTreeSet<&ObjectId> = shorts.iter().copied().chain(singly).map(|p| p.object).collect();
-    let giving: BTreeSet<ObjectId> = last
-        .iter()
-        .filter(|s| !s.is_deny())
-        .map(|s| s.owned.object.clone())
-        .collect();
+    let giving: BTreeSet<ObjectId> = last.iter().filter(|s| !s.is_deny()).map(|s| s.owned.object.clone()).collect();
     let waits = |stale: &Stale| {
         putting.contains(&stale.owned.object) || (stale.is_deny() && giving.contains(&stale.owned.object))
     };
     last.sort_by_key(|stale| (waits(stale), stale.is_deny(), stale.sid.clone()));
 
-    let mut steps: Vec<Step> = first
-        .iter()
-        .map(|sid| Step::RemoveStatement { sid: (*sid).clone() })
-        .collect();
+    let mut steps: Vec<Step> = first.iter().map(|sid| Step::RemoveStatement { sid: (*sid).clone() }).collect();
     let removed_first = steps.len();
     let again = document.write(survey, &first, live, ownership, &mut steps);
     let wrote_document = steps.len() > removed_first;
     let puts = shorts.iter().filter_map(|p| Some((p.sid(), p.form.clone()?)));
-    steps.extend(
-        puts.chain(again)
-            .map(|(sid, form)| Step::PutStatement { sid: sid.clone(), form }),
-    );
-    steps.extend(
-        last.iter()
-            .map(|stale| Step::RemoveStatement { sid: stale.sid.clone() }),
-    );
+    steps.extend(puts.chain(again).map(|(sid, form)| Step::PutStatement { sid: sid.clone(), form }));
+    steps.extend(last.iter().map(|stale| Step::RemoveStatement { sid: stale.sid.clone() }));
 
     let waiting = last.iter().filter(|stale| waits(stale)).count();
     let room_first = tight == Some(Tight::RemoveFirst) || wrote_document;
-    let before_read = if room_first && removed_first > 0 {
-        removed_first
-    } else {
-        steps.len() - waiting
-    };
+    let before_read = if room_first && removed_first > 0 { removed_first } else { steps.len() - waiting };
     (steps, before_read)
 }
 
@@ -93,9 +68,7 @@ impl DocumentDraft {
         if limits.singly {
             needing.sort_by_key(|p| (!p.is_deny(), p.sid().clone()));
             draft.puts.extend(needing.first().map(|p| p.sid().clone()));
-            draft
-                .awaiting_deny
-                .extend(needing.iter().filter(|p| p.is_deny()).map(|p| p.object.clone()));
+            draft.awaiting_deny.extend(needing.iter().filter(|p| p.is_deny()).map(|p| p.object.clone()));
             return draft;
         }
         let swap = tight == Some(Tight::Swap);
@@ -108,10 +81,7 @@ impl DocumentDraft {
         for pending in &survey.pending {
             if swap || swapping(pending.object) || denying(pending.object) {
                 draft.puts.insert(pending.sid().clone());
-                let theirs = survey
-                    .stale
-                    .iter()
-                    .filter(|s| !s.released && s.owned.object == *pending.object);
+                let theirs = survey.stale.iter().filter(|s| !s.released && s.owned.object == *pending.object);
                 draft.drops.extend(theirs.map(|s| s.sid.clone()));
             }
         }
@@ -143,10 +113,7 @@ impl DocumentDraft {
             if removed.iter().any(|gone| gone.as_str() == sid) || self.drops.iter().any(|gone| gone.as_str() == sid) {
                 continue;
             }
-            let put = survey
-                .pending
-                .iter()
-                .find(|p| p.sid().as_str() == sid && self.puts.contains(p.sid()));
+            let put = survey.pending.iter().find(|p| p.sid().as_str() == sid && self.puts.contains(p.sid()));
             if let Some(put) = put {
                 if placed.insert(put.sid().as_str()) {
                     texts.push(put.text.clone());
@@ -167,11 +134,7 @@ impl DocumentDraft {
         new.sort_by_key(|p| (!p.is_deny(), p.sid().clone()));
         texts.extend(new.iter().map(|p| p.text.clone()));
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        steps.push(Step::PutDocument {
-            text: live.render(&texts),
-            puts: self.puts.clone(),
-            drops: self.drops.clone(),
-        });
+        steps.push(Step::PutDocument { text: live.render(&texts), puts: self.puts.clone(), drops: self.drops.clone() });
         again
     }
 }
@@ -185,21 +148,9 @@ fn removals<'a>(
     limits: &'a Limits,
 ) -> (Vec<&'a Sid>, Vec<&'a Stale<'a>>) {
     let goes_first = |stale: &Stale| tight == Some(Tight::RemoveFirst) && stale.may_go_first();
-    let reset = limits
-        .reset
-        .iter()
-        .filter(|sid| live.contains(sid.as_str()) && survey.pending.iter().any(|p| p.sid() == *sid));
-    let first = survey
-        .stale
-        .iter()
-        .filter(|s| goes_first(s))
-        .map(|s| &s.sid)
-        .chain(reset)
-        .collect();
-    let last = survey
-        .stale
-        .iter()
-        .filter(|s| !goes_first(s) && !document.drops.contains(&s.sid))
-        .collect();
+    let reset =
+        limits.reset.iter().filter(|sid| live.contains(sid.as_str()) && survey.pending.iter().any(|p| p.sid() == *sid));
+    let first = survey.stale.iter().filter(|s| goes_first(s)).map(|s| &s.sid).chain(reset).collect();
+    let last = survey.stale.iter().filter(|s| !goes_first(s) && !document.drops.contains(&s.sid)).collect();
     (first, last)
 }

@@ -82,10 +82,7 @@ impl Stale<'_> {
             return denies.map(|p| p.sid().clone()).collect();
         }
         let siblings = || pending.iter().filter(|p| self.owned.object == *p.object);
-        let named: Vec<Sid> = siblings()
-            .filter(|p| p.claim.name == self.owned.name)
-            .map(|p| p.sid().clone())
-            .collect();
+        let named: Vec<Sid> = siblings().filter(|p| p.claim.name == self.owned.name).map(|p| p.sid().clone()).collect();
         if !named.is_empty() {
             return named;
         }
@@ -97,11 +94,7 @@ impl Stale<'_> {
 
 impl<'a> Survey<'a> {
     pub(crate) fn of(claims: &'a [Claim], live: &'a Document, ownership: &'a Ownership) -> Self {
-        let mut survey = Self {
-            pending: Vec::new(),
-            stale: Vec::new(),
-            standing: BTreeMap::new(),
-        };
+        let mut survey = Self { pending: Vec::new(), stale: Vec::new(), standing: BTreeMap::new() };
         let claims = enforced(claims, ownership);
         for (sid, (claim, object, standing)) in &claims {
             if live.holds(sid.as_str(), &claim.statement.meaning()) {
@@ -119,16 +112,7 @@ impl<'a> Survey<'a> {
         }
         let mut stale: BTreeMap<Sid, Stale> = BTreeMap::new();
         for (sid, owned) in named_for_removal(ownership) {
-            stale.insert(
-                sid.clone(),
-                Stale {
-                    sid,
-                    owned,
-                    live: None,
-                    released: true,
-                    heirs: vec![],
-                },
-            );
+            stale.insert(sid.clone(), Stale { sid, owned, live: None, released: true, heirs: vec![] });
         }
         for statement in live.statements() {
             let Some(owned) = ownership.read(statement.sid()) else {
@@ -142,13 +126,7 @@ impl<'a> Survey<'a> {
                 Some(Stance::Enforced { unserved }) if !unserved.contains_key(&owned.name) => false,
                 _ => continue,
             };
-            let found = Stale {
-                sid: sid.clone(),
-                owned,
-                live: Some(statement),
-                released,
-                heirs: vec![],
-            };
+            let found = Stale { sid: sid.clone(), owned, live: Some(statement), released, heirs: vec![] };
             let kept_for_deny =
                 found.is_deny() && !released && invalid_deny_of(ownership, &found.owned.object).is_some();
             if !claims.contains_key(&sid) && !kept_for_deny {
@@ -170,8 +148,7 @@ impl<'a> Survey<'a> {
     /// Leaves what will be done: claims without a finding, and statements that nothing unserved still needs.
     pub(crate) fn settle(mut self, findings: &BTreeMap<Sid, Obstacle>) -> Self {
         self.pending.retain(|pending| !findings.contains_key(pending.sid()));
-        self.stale
-            .retain(|stale| !stale.heirs.iter().any(|heir| findings.contains_key(heir)));
+        self.stale.retain(|stale| !stale.heirs.iter().any(|heir| findings.contains_key(heir)));
         self
     }
 }
@@ -202,9 +179,7 @@ fn named_for_removal(ownership: &Ownership) -> Vec<(Sid, OwnedSid)> {
         let Stance::Released { named } = &standing.stance else {
             continue;
         };
-        let read = named
-            .iter()
-            .filter_map(|sid| Some((sid.clone(), ownership.read(Some(sid.as_str()))?)));
+        let read = named.iter().filter_map(|sid| Some((sid.clone(), ownership.read(Some(sid.as_str()))?)));
         all.extend(read.filter(|(_, owned)| owned.object == *object));
     }
     all
@@ -230,13 +205,9 @@ pub(crate) fn obstacles(survey: &Survey, limits: &Limits, blocked: Option<&Strin
             .pending
             .iter()
             .find(|deny| deny.is_deny() && deny.object == pending.object && found.contains_key(deny.sid()));
-        let deny = unserved_deny
-            .map(|deny| deny.claim.name.clone())
-            .or_else(|| invalid_deny(pending.standing));
+        let deny = unserved_deny.map(|deny| deny.claim.name.clone()).or_else(|| invalid_deny(pending.standing));
         if let Some(deny) = deny {
-            found
-                .entry(pending.sid().clone())
-                .or_insert(Obstacle::DenyUnserved { deny });
+            found.entry(pending.sid().clone()).or_insert(Obstacle::DenyUnserved { deny });
         }
     }
     found
@@ -250,10 +221,7 @@ fn invalid_deny(standing: &Standing) -> Option<String> {
     let Stance::Enforced { unserved } = &standing.stance else {
         return None;
     };
-    unserved
-        .iter()
-        .find(|(_, effect)| **effect == Effect::Deny)
-        .map(|(name, _)| name.clone())
+    unserved.iter().find(|(_, effect)| **effect == Effect::Deny).map(|(name, _)| name.clone())
 }
 
 /// A statement that would have to be carried in a document and can't be. Ours that we may change are no obstacle.
@@ -277,8 +245,5 @@ pub(crate) fn blocking_statement(
         _ => statement.dead_principals().next().is_some(),
     };
     let blocking = live.statements().iter().find(blocks)?;
-    Some(blocking.sid().map_or_else(
-        || "a statement without a Sid".to_owned(),
-        |sid| format!("statement {sid}"),
-    ))
+    Some(blocking.sid().map_or_else(|| "a statement without a Sid".to_owned(), |sid| format!("statement {sid}")))
 }

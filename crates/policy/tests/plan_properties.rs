@@ -35,11 +35,7 @@ impl Service {
 
     fn position(&self, sid: &Sid) -> Option<usize> {
         self.0.iter().position(|text| {
-            serde_json::from_str::<Value>(text)
-                .unwrap()
-                .get("Sid")
-                .and_then(Value::as_str)
-                == Some(sid.as_str())
+            serde_json::from_str::<Value>(text).unwrap().get("Sid").and_then(Value::as_str) == Some(sid.as_str())
         })
     }
 
@@ -76,9 +72,7 @@ impl Service {
     fn foreign(&self) -> Vec<String> {
         let ours = |text: &&String| {
             let json: Value = serde_json::from_str(text).unwrap();
-            json.get("Sid")
-                .and_then(Value::as_str)
-                .is_some_and(|sid| owner().owns(sid))
+            json.get("Sid").and_then(Value::as_str).is_some_and(|sid| owner().owns(sid))
         };
         let mut foreign: Vec<String> = self.0.iter().filter(|t| !ours(t)).cloned().collect();
         foreign.sort();
@@ -90,46 +84,23 @@ impl Service {
 fn content(kind: usize) -> (Effect, Principals, Vec<Condition>) {
     let aws = |who: &str| Principals::Named([("AWS".to_owned(), BTreeSet::from([who.to_owned()]))].into());
     let condition = |operator: &str, key: &str, value: &str| {
-        vec![Condition {
-            operator: operator.into(),
-            key: key.into(),
-            values: [value.to_owned()].into(),
-        }]
+        vec![Condition { operator: operator.into(), key: key.into(), values: [value.to_owned()].into() }]
     };
     match kind {
         0 => (Effect::Allow, aws("arn:aws:iam::111122223333:root"), vec![]),
         1 => (Effect::Allow, aws("arn:aws:iam::444455556666:root"), vec![]),
-        2 => (
-            Effect::Allow,
-            Principals::Anyone,
-            condition("StringEquals", "aws:PrincipalOrgID", "o-a1b2c3d4e5"),
-        ),
+        2 => (Effect::Allow, Principals::Anyone, condition("StringEquals", "aws:PrincipalOrgID", "o-a1b2c3d4e5")),
         3 => (Effect::Allow, Principals::Anyone, vec![]),
         4 => (Effect::Allow, aws("arn:aws:iam::111122223333:role/r"), vec![]),
-        5 => (
-            Effect::Allow,
-            aws("arn:aws:iam::111122223333:root"),
-            condition("StringEquals", "events:source", "a.b"),
-        ),
-        _ => (
-            Effect::Deny,
-            aws("*"),
-            condition("ArnLike", "aws:SourceArn", "arn:aws:events:us-west-2:*:*"),
-        ),
+        5 => (Effect::Allow, aws("arn:aws:iam::111122223333:root"), condition("StringEquals", "events:source", "a.b")),
+        _ => (Effect::Deny, aws("*"), condition("ArnLike", "aws:SourceArn", "arn:aws:events:us-west-2:*:*")),
     }
 }
 
 fn statement(sid: Sid, kind: usize) -> Statement {
     let (effect, principals, conditions) = content(kind);
     let actions = ["events:PutEvents".to_owned()].into();
-    Statement {
-        sid,
-        effect,
-        principals,
-        actions,
-        resources: [BUS.to_owned()].into(),
-        conditions,
-    }
+    Statement { sid, effect, principals, actions, resources: [BUS.to_owned()].into(), conditions }
 }
 
 fn sid(object: &str, name: &str) -> Sid {
@@ -205,17 +176,8 @@ prop_compose! {
 impl std::fmt::Debug for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let claims: Vec<String> = self.claims.iter().map(|claim| claim.statement.to_text()).collect();
-        let stances: Vec<&Stance> = self
-            .ownership
-            .objects
-            .values()
-            .map(|standing| &standing.stance)
-            .collect();
-        write!(
-            f,
-            "live {:#?}\nclaims {claims:#?}\n{stances:?}\n{:?}",
-            self.service.0, self.limits
-        )
+        let stances: Vec<&Stance> = self.ownership.objects.values().map(|standing| &standing.stance).collect();
+        write!(f, "live {:#?}\nclaims {claims:#?}\n{stances:?}\n{:?}", self.service.0, self.limits)
     }
 }
 
@@ -232,21 +194,14 @@ impl World {
                 return round;
             }
             assert!(plan.before_read > 0, "a plan must get somewhere: {plan:?}");
-            plan.steps[..plan.before_read]
-                .iter()
-                .for_each(|step| self.service.take(step));
+            plan.steps[..plan.before_read].iter().for_each(|step| self.service.take(step));
         }
         panic!("never settles: {:?}", self.plan());
     }
 
     fn ours(&self) -> BTreeSet<String> {
         let foreign = self.service.foreign();
-        self.service
-            .0
-            .iter()
-            .filter(|text| !foreign.contains(text))
-            .cloned()
-            .collect()
+        self.service.0.iter().filter(|text| !foreign.contains(text)).cloned().collect()
     }
 }
 

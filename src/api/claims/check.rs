@@ -11,11 +11,7 @@ pub(super) struct Violations(Vec<String>);
 impl Violations {
     pub(super) fn add(&mut self, field: &str, message: &str) {
         // The statement as a whole is named by whoever reports it.
-        self.0.push(if field.is_empty() {
-            message.to_owned()
-        } else {
-            format!("{field}: {message}")
-        });
+        self.0.push(if field.is_empty() { message.to_owned() } else { format!("{field}: {message}") });
     }
 
     pub(super) fn require_text(&mut self, holds: bool, field: &str, message: &str) {
@@ -102,8 +98,7 @@ pub(super) fn is_organization_path(path: &str) -> bool {
 }
 
 fn is_partition(text: &str) -> bool {
-    text.strip_prefix("aws")
-        .is_some_and(|rest| rest.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
+    text.strip_prefix("aws").is_some_and(|rest| rest.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
 }
 
 pub(super) fn is_principal_arn(arn: &str) -> bool {
@@ -116,9 +111,9 @@ pub(super) fn is_principal_arn(arn: &str) -> bool {
     let named = match (service, kind) {
         ("iam", "root") => resource == "root",
         ("iam", "role" | "user") | ("sts", "federated-user") => is_name(name),
-        ("sts", "assumed-role") => name
-            .split_once('/')
-            .is_some_and(|(role, session)| is_name(role) && is_name(session)),
+        ("sts", "assumed-role") => {
+            name.split_once('/').is_some_and(|(role, session)| is_name(role) && is_name(session))
+        }
         _ => false,
     };
     is_partition(partition) && is_account(account) && named
@@ -135,18 +130,14 @@ fn is_host(text: &str) -> bool {
 
 pub(super) fn is_service(text: &str) -> bool {
     let domains = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"];
-    domains
-        .iter()
-        .any(|domain| text.strip_suffix(domain).is_some_and(is_host))
+    domains.iter().any(|domain| text.strip_suffix(domain).is_some_and(is_host))
 }
 
 pub(super) fn is_federated(text: &str) -> bool {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     match parts[..] {
         ["arn", partition, "iam", "", account, resource] => {
-            let provider = resource
-                .strip_prefix("saml-provider/")
-                .or_else(|| resource.strip_prefix("oidc-provider/"));
+            let provider = resource.strip_prefix("saml-provider/").or_else(|| resource.strip_prefix("oidc-provider/"));
             is_partition(partition) && is_account(account) && provider.is_some_and(|name| !name.is_empty())
         }
         _ => is_host(text) && text.contains('.'),
@@ -168,10 +159,7 @@ pub(super) fn is_source_arn(text: &str) -> bool {
 }
 
 pub(super) fn is_operator(text: &str) -> bool {
-    let operator = text
-        .strip_prefix("ForAnyValue:")
-        .or_else(|| text.strip_prefix("ForAllValues:"))
-        .unwrap_or(text);
+    let operator = text.strip_prefix("ForAnyValue:").or_else(|| text.strip_prefix("ForAllValues:")).unwrap_or(text);
     let operator = operator.strip_suffix("IfExists").unwrap_or(operator);
     let known = match operator {
         "StringEquals"
@@ -187,28 +175,17 @@ pub(super) fn is_operator(text: &str) -> bool {
         | "Bool"
         | "IpAddress"
         | "NotIpAddress" => true,
-        _ => operator
-            .strip_prefix("Numeric")
-            .or_else(|| operator.strip_prefix("Date"))
-            .is_some_and(|relation| {
-                [
-                    "Equals",
-                    "NotEquals",
-                    "LessThan",
-                    "LessThanEquals",
-                    "GreaterThan",
-                    "GreaterThanEquals",
-                ]
+        _ => operator.strip_prefix("Numeric").or_else(|| operator.strip_prefix("Date")).is_some_and(|relation| {
+            ["Equals", "NotEquals", "LessThan", "LessThanEquals", "GreaterThan", "GreaterThanEquals"]
                 .contains(&relation)
-            }),
+        }),
     };
     known || text == "Null"
 }
 
 pub(super) fn is_condition_key(text: &str) -> bool {
     let prefix = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    text.split_once(':')
-        .is_some_and(|(service, key)| prefix(service) && !key.is_empty())
+    text.split_once(':').is_some_and(|(service, key)| prefix(service) && !key.is_empty())
 }
 
 pub(super) fn is_action(text: &str) -> bool {
@@ -230,10 +207,7 @@ pub(super) fn ties_to_account<'a>(operator: &str, key: &str, values: impl IntoIt
 
 /// The same for a raw statement, which has no `sourceARNs` to say it with, and may name an organization.
 pub(super) fn ties_service(Condition { operator, key, values }: &Condition) -> bool {
-    let string = matches!(
-        operator.as_str(),
-        "StringEquals" | "StringEqualsIgnoreCase" | "StringLike"
-    );
+    let string = matches!(operator.as_str(), "StringEquals" | "StringEqualsIgnoreCase" | "StringLike");
     let pattern = string || matches!(operator.as_str(), "ArnEquals" | "ArnLike");
     let is = |wanted: &str| key.eq_ignore_ascii_case(wanted);
     ties_to_account(operator, key, values)
@@ -273,14 +247,9 @@ mod tests {
 
     #[test]
     fn globs_match_whole_names() {
-        for (pattern, text) in [
-            ("*", ""),
-            ("a*c", "abc"),
-            ("a*c", "ac"),
-            ("a?c", "abc"),
-            ("*b*", "abc"),
-            ("a*b*c", "aXbYbc"),
-        ] {
+        for (pattern, text) in
+            [("*", ""), ("a*c", "abc"), ("a*c", "ac"), ("a?c", "abc"), ("*b*", "abc"), ("a*b*c", "aXbYbc")]
+        {
             assert!(glob(pattern, text), "{pattern} {text}");
         }
         for (pattern, text) in [("", "a"), ("a", "ab"), ("a?c", "ac"), ("*b", "abc"), ("a*c", "abd")] {

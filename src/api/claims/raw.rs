@@ -80,14 +80,9 @@ fn targets(actions: &[String], violations: &mut Violations) -> BTreeSet<Target> 
             .map(|(_, target)| *target)
             .collect();
         if matched.is_empty() {
-            let names: Vec<&str> = ADMISSIBLE
-                .iter()
-                .filter_map(|(name, _)| name.strip_prefix("events:"))
-                .collect();
-            let message = format!(
-                "{action} is no action of a bus policy: it must be or match one of {}",
-                names.join(", ")
-            );
+            let names: Vec<&str> = ADMISSIBLE.iter().filter_map(|(name, _)| name.strip_prefix("events:")).collect();
+            let message =
+                format!("{action} is no action of a bus policy: it must be or match one of {}", names.join(", "));
             violations.add(&field, &message);
         }
         targets.extend(matched);
@@ -96,12 +91,7 @@ fn targets(actions: &[String], violations: &mut Violations) -> BTreeSet<Target> 
 }
 
 fn principals(raw: &RawPrincipal, bus: &BusArn, violations: &mut Violations) -> Principals {
-    let RawPrincipal {
-        aws,
-        service,
-        federated,
-        canonical_user,
-    } = raw;
+    let RawPrincipal { aws, service, federated, canonical_user } = raw;
     let given = aws.is_some() || service.is_some() || federated.is_some() || canonical_user.is_some();
     violations.require(given, "raw.principal", rules::RAW_PRINCIPAL);
     let mut named: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -111,25 +101,10 @@ fn principals(raw: &RawPrincipal, bus: &BusArn, violations: &mut Violations) -> 
             named.insert(kind.to_owned(), who.collect());
         }
     };
-    add(
-        "AWS",
-        aws.as_ref(),
-        rules::RAW_AWS_PRINCIPAL,
-        check::is_raw_aws_principal,
-    );
+    add("AWS", aws.as_ref(), rules::RAW_AWS_PRINCIPAL, check::is_raw_aws_principal);
     add("Service", service.as_ref(), rules::SERVICE, check::is_service);
-    add(
-        "Federated",
-        federated.as_ref(),
-        rules::RAW_FEDERATED,
-        check::is_federated,
-    );
-    add(
-        "CanonicalUser",
-        canonical_user.as_ref(),
-        rules::RAW_CANONICAL_USER,
-        check::is_canonical_user,
-    );
+    add("Federated", federated.as_ref(), rules::RAW_FEDERATED, check::is_federated);
+    add("CanonicalUser", canonical_user.as_ref(), rules::RAW_CANONICAL_USER, check::is_canonical_user);
     let only_everyone = |aws: &BTreeSet<String>| aws.len() == 1 && aws.contains("*");
     if named.len() == 1 && named.get("AWS").is_some_and(only_everyone) {
         return Principals::Anyone;
@@ -144,22 +119,9 @@ fn principals(raw: &RawPrincipal, bus: &BusArn, violations: &mut Violations) -> 
 fn conditions(raw: &RawStatement, violations: &mut Violations) -> Vec<Condition> {
     let mut conditions = Vec::new();
     for (operator, keys) in raw.condition.iter().flatten() {
-        violations.require(
-            check::is_operator(operator),
-            "raw.condition",
-            rules::RAW_CONDITION_OPERATOR,
-        );
-        let unique = keys
-            .keys()
-            .map(|key| key.to_ascii_lowercase())
-            .collect::<BTreeSet<_>>()
-            .len()
-            == keys.len();
-        violations.require(
-            unique,
-            &format!("raw.condition.{operator}"),
-            rules::RAW_CONDITION_KEY_UNIQUE,
-        );
+        violations.require(check::is_operator(operator), "raw.condition", rules::RAW_CONDITION_OPERATOR);
+        let unique = keys.keys().map(|key| key.to_ascii_lowercase()).collect::<BTreeSet<_>>().len() == keys.len();
+        violations.require(unique, &format!("raw.condition.{operator}"), rules::RAW_CONDITION_KEY_UNIQUE);
         for (key, values) in keys {
             let field = format!("raw.condition.{operator}");
             violations.require(check::is_condition_key(key), &field, rules::RAW_CONDITION_KEY);

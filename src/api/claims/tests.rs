@@ -13,13 +13,7 @@ const RULES: &str = "arn:aws:events:eu-west-1:123456789012:rule/orders/*";
 fn compile_with(statements: &Value, consent: Consent) -> Compiled {
     let spec = json!({"eventBus": {"name": "orders"}, "statements": statements});
     let spec: EventBusPermissionSpec = serde_json::from_value(spec).unwrap();
-    compile(
-        &spec,
-        &BUS.parse().unwrap(),
-        &"own".parse().unwrap(),
-        &"abcdefgh2345".parse().unwrap(),
-        consent,
-    )
+    compile(&spec, &BUS.parse().unwrap(), &"own".parse().unwrap(), &"abcdefgh2345".parse().unwrap(), consent)
 }
 
 fn compiled(statements: &Value) -> Compiled {
@@ -47,10 +41,7 @@ fn refusal(statement: &Value) -> RefusedStatement {
 
 #[test]
 fn accounts_with_nothing_else_become_one_short_statement_each() {
-    for (ids, roots) in [
-        (vec!["111122223333"], &ROOTS[..1]),
-        (vec!["444455556666", "111122223333"], &ROOTS[..]),
-    ] {
+    for (ids, roots) in [(vec!["111122223333"], &ROOTS[..1]), (vec!["444455556666", "111122223333"], &ROOTS[..])] {
         let compiled = compiled(&json!([{"name": "a", "principals": {"accountIDs": ids}}]));
         assert_eq!(compiled.claims.len(), roots.len());
         for (claim, root) in compiled.claims.iter().zip(roots) {
@@ -70,16 +61,8 @@ fn accounts_with_nothing_else_become_one_short_statement_each() {
 fn accounts_with_anything_more_become_one_statement() {
     let ids = ["111122223333", "444455556666"];
     for (field, value, condition) in [
-        (
-            "sources",
-            json!(["com.acme"]),
-            json!({"StringEquals": {"events:source": "com.acme"}}),
-        ),
-        (
-            "detailTypes",
-            json!(["A", "B"]),
-            json!({"StringEquals": {"events:detail-type": ["A", "B"]}}),
-        ),
+        ("sources", json!(["com.acme"]), json!({"StringEquals": {"events:source": "com.acme"}})),
+        ("detailTypes", json!(["A", "B"]), json!({"StringEquals": {"events:detail-type": ["A", "B"]}})),
         (
             "sourceARNs",
             json!(["arn:aws:events:*:1:rule/x"]),
@@ -104,10 +87,7 @@ fn an_organization_is_everyone_under_a_condition() {
     let compiled = compiled(&json!([{"name": "org", "principals": {"organizationID": "o-a1b2c3d4e5"}}]));
     let statement = &compiled.claims[0].statement;
     assert_eq!(statement.to_json()["Principal"], "*");
-    assert_eq!(
-        statement.to_json()["Condition"],
-        json!({"StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"}})
-    );
+    assert_eq!(statement.to_json()["Condition"], json!({"StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"}}));
     assert!(statement.short_form().is_some());
 }
 
@@ -116,10 +96,7 @@ fn paths_of_an_organization_are_patterns_of_a_key_with_many_values() {
     let path = "o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/*";
     let claim = claim(&json!({"name": "unit", "principals": {"organizationPaths": [path]}}));
     assert_eq!(claim["Principal"], "*");
-    assert_eq!(
-        claim["Condition"],
-        json!({"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": path}})
-    );
+    assert_eq!(claim["Condition"], json!({"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": path}}));
 }
 
 #[test]
@@ -129,24 +106,16 @@ fn arns_and_services_are_named_as_they_are() {
     assert_eq!(by_arn["Principal"], json!({"AWS": role}));
     let service = json!({"name": "s", "principals": {"services": ["schemas.amazonaws.com"]},
         "sourceARNs": ["arn:aws:schemas:*:123456789012:*"]});
-    assert_eq!(
-        claim(&service)["Principal"],
-        json!({"Service": "schemas.amazonaws.com"})
-    );
+    assert_eq!(claim(&service)["Principal"], json!({"Service": "schemas.amazonaws.com"}));
     let by_account = json!({"name": "s", "principals": {"services": ["schemas.amazonaws.com"]},
         "conditions": [{"operator": "StringEquals", "key": "aws:sourceaccount", "values": ["123456789012"]}]});
-    assert_eq!(
-        claim(&by_account)["Condition"],
-        json!({"StringEquals": {"aws:sourceaccount": "123456789012"}})
-    );
+    assert_eq!(claim(&by_account)["Condition"], json!({"StringEquals": {"aws:sourceaccount": "123456789012"}}));
 }
 
 #[test]
 fn managing_rules_is_limited_to_those_that_the_account_created() {
-    let claim = claim(
-        &json!({"name": "rules", "access": "ManageOwnRules", "sources": ["com.acme"],
-        "principals": {"accountIDs": ["111122223333"]}}),
-    );
+    let claim = claim(&json!({"name": "rules", "access": "ManageOwnRules", "sources": ["com.acme"],
+        "principals": {"accountIDs": ["111122223333"]}}));
     assert_eq!(claim["Sid"], "bg-own-abcdefgh2345-rules");
     assert_eq!(claim["Resource"], RULES);
     assert_eq!(claim["Action"].as_array().unwrap().len(), 11);
@@ -218,10 +187,7 @@ fn a_refused_statement_does_not_stop_its_siblings() {
     ]);
     let compiled = compiled(&statements);
     assert_eq!(compiled.claims.len(), 1);
-    assert_eq!(
-        (compiled.refused[0].name.as_str(), compiled.refused[0].effect),
-        ("bad", Effect::Deny)
-    );
+    assert_eq!((compiled.refused[0].name.as_str(), compiled.refused[0].effect), ("bad", Effect::Deny));
     assert_eq!(compiled.refused[0].reason, Reason::InvalidStatement);
 }
 
@@ -239,11 +205,7 @@ fn everything_wrong_with_a_statement_is_told_at_once() {
     });
     let refused = refusal(&statement);
     assert_eq!(refused.reason, Reason::InvalidStatement);
-    let fields: Vec<&str> = refused
-        .messages
-        .iter()
-        .map(|message| message.split(": ").next().unwrap())
-        .collect();
+    let fields: Vec<&str> = refused.messages.iter().map(|message| message.split(": ").next().unwrap()).collect();
     assert_eq!(
         fields,
         [
@@ -271,11 +233,7 @@ fn everything_wrong_with_a_raw_statement_is_told_at_once() {
             "Federated": ["x"], "CanonicalUser": ["y"]},
         "condition": {"Equals": {"nokey": []}, "StringEquals": {"aws:sourcearn": ["a"], "aws:SourceArn": ["b"]}}}});
     let refused = refusal(&statement);
-    let fields: Vec<&str> = refused
-        .messages
-        .iter()
-        .map(|message| message.split(": ").next().unwrap())
-        .collect();
+    let fields: Vec<&str> = refused.messages.iter().map(|message| message.split(": ").next().unwrap()).collect();
     assert_eq!(
         fields,
         [
@@ -302,10 +260,7 @@ fn everything_wrong_with_a_raw_statement_is_told_at_once() {
 fn principals_must_be_of_one_kind_and_stand_without_raw() {
     for principals in [json!({}), json!({"accountIDs": ["111122223333"], "anyone": {}})] {
         let refused = refusal(&json!({"name": "a", "principals": principals}));
-        assert_eq!(
-            refused.messages,
-            [format!("principals: {}", rules::ONE_KIND_OF_PRINCIPAL.1)]
-        );
+        assert_eq!(refused.messages, [format!("principals: {}", rules::ONE_KIND_OF_PRINCIPAL.1)]);
     }
     assert!(refusal(&json!({"name": "a"})).messages[0].contains("exactly one of principals and raw"));
     let empty = refusal(&json!({"name": "a", "principals": {"accountIDs": []}}));
@@ -332,10 +287,7 @@ fn an_unknown_field_in_a_statement_makes_the_object_unreadable() {
         json!({"name": "a", "access": "ReadOnly", "principals": {"anyone": {}}}),
     ] {
         let spec = json!({"eventBus": {"name": "orders"}, "statements": [statement]});
-        assert!(
-            serde_json::from_value::<EventBusPermissionSpec>(spec).is_err(),
-            "{statement}"
-        );
+        assert!(serde_json::from_value::<EventBusPermissionSpec>(spec).is_err(), "{statement}");
     }
     let elsewhere = json!({"eventBus": {"name": "orders", "later": 1}, "later": 2, "statements": []});
     assert!(serde_json::from_value::<EventBusPermissionSpec>(elsewhere).is_ok());

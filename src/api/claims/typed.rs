@@ -29,13 +29,7 @@ pub(super) fn expand(
         return None;
     }
     if let Some(ids) = &principals.account_ids {
-        let accounts = check::each(
-            ids,
-            "principals.accountIDs",
-            rules::ACCOUNT_ID,
-            violations,
-            check::is_account,
-        );
+        let accounts = check::each(ids, "principals.accountIDs", rules::ACCOUNT_ID, violations, check::is_account);
         let accounts = accounts.filter_map(|id| id.parse::<AccountId>().ok());
         if plain {
             return Some(Expansion::Each(accounts.collect()));
@@ -59,14 +53,8 @@ fn body(access: Access, bus: &BusArn, principals: Principals, conditions: Vec<Co
 }
 
 fn one_kind(principals: &PermissionPrincipals) -> bool {
-    let PermissionPrincipals {
-        account_ids,
-        organization_id,
-        organization_paths,
-        principal_arns,
-        services,
-        anyone,
-    } = principals;
+    let PermissionPrincipals { account_ids, organization_id, organization_paths, principal_arns, services, anyone } =
+        principals;
     let kinds = [
         account_ids.is_some(),
         organization_id.is_some(),
@@ -80,75 +68,32 @@ fn one_kind(principals: &PermissionPrincipals) -> bool {
 
 /// Every kind of principal but accounts.
 fn who(statement: &PermissionStatement, principals: &PermissionPrincipals, violations: &mut Violations) -> Option<Who> {
-    let everyone_with = |condition| Who {
-        principals: Principals::Anyone,
-        condition: Some(condition),
-    };
+    let everyone_with = |condition| Who { principals: Principals::Anyone, condition: Some(condition) };
     if let Some(id) = &principals.organization_id {
-        violations.require(
-            check::is_organization(id),
-            "principals.organizationID",
-            rules::ORGANIZATION_ID,
-        );
-        return Some(everyone_with(condition(
-            "StringEquals",
-            "aws:PrincipalOrgID",
-            [id.clone()],
-        )));
+        violations.require(check::is_organization(id), "principals.organizationID", rules::ORGANIZATION_ID);
+        return Some(everyone_with(condition("StringEquals", "aws:PrincipalOrgID", [id.clone()])));
     }
     if let Some(paths) = &principals.organization_paths {
         let field = "principals.organizationPaths";
-        let paths = check::each(
-            paths,
-            field,
-            rules::ORGANIZATION_PATH,
-            violations,
-            check::is_organization_path,
-        );
-        return Some(everyone_with(condition(
-            "ForAnyValue:StringLike",
-            "aws:PrincipalOrgPaths",
-            paths,
-        )));
+        let paths = check::each(paths, field, rules::ORGANIZATION_PATH, violations, check::is_organization_path);
+        return Some(everyone_with(condition("ForAnyValue:StringLike", "aws:PrincipalOrgPaths", paths)));
     }
     if let Some(arns) = &principals.principal_arns {
         let field = "principals.principalARNs";
         let arns = check::each(arns, field, rules::PRINCIPAL_ARN, violations, check::is_principal_arn);
-        return Some(Who {
-            principals: named("AWS", arns),
-            condition: None,
-        });
+        return Some(Who { principals: named("AWS", arns), condition: None });
     }
     if let Some(services) = &principals.services {
-        let names = check::each(
-            services,
-            "principals.services",
-            rules::SERVICE,
-            violations,
-            check::is_service,
-        );
+        let names = check::each(services, "principals.services", rules::SERVICE, violations, check::is_service);
         let principals = named("Service", names);
-        violations.require(
-            tied_to_an_account(statement),
-            "principals.services",
-            rules::SERVICE_FOR_AN_ACCOUNT,
-        );
-        return Some(Who {
-            principals,
-            condition: None,
-        });
+        violations.require(tied_to_an_account(statement), "principals.services", rules::SERVICE_FOR_AN_ACCOUNT);
+        return Some(Who { principals, condition: None });
     }
-    principals.anyone.map(|_| Who {
-        principals: Principals::Anyone,
-        condition: None,
-    })
+    principals.anyone.map(|_| Who { principals: Principals::Anyone, condition: None })
 }
 
 fn tied_to_an_account(statement: &PermissionStatement) -> bool {
-    let by_arn = statement
-        .source_arns
-        .as_ref()
-        .is_some_and(|arns| arns.iter().all(|arn| check::names_account(arn)));
+    let by_arn = statement.source_arns.as_ref().is_some_and(|arns| arns.iter().all(|arn| check::names_account(arn)));
     let by_account = |condition: &PermissionCondition| {
         check::ties_to_account(&condition.operator, &condition.key, &condition.values)
     };
@@ -167,11 +112,7 @@ fn conditions_of_fields(
     }
     if let Some(types) = &statement.detail_types {
         violations.require_some(types, "detailTypes");
-        conditions.push(condition(
-            access.event_operator(),
-            "events:detail-type",
-            types.iter().cloned(),
-        ));
+        conditions.push(condition(access.event_operator(), "events:detail-type", types.iter().cloned()));
     }
     if let Some(arns) = &statement.source_arns {
         let arns = check::each(arns, "sourceARNs", rules::SOURCE_ARN, violations, check::is_source_arn);
@@ -189,27 +130,15 @@ fn conditions_as_written(statement: &PermissionStatement, violations: &mut Viola
     let same = |one: &PermissionCondition, other: &PermissionCondition| {
         one.operator == other.operator && one.key.eq_ignore_ascii_case(&other.key)
     };
-    let unique = written
-        .iter()
-        .all(|one| written.iter().filter(|other| same(one, other)).count() == 1);
+    let unique = written.iter().all(|one| written.iter().filter(|other| same(one, other)).count() == 1);
     violations.require(unique, "conditions", rules::CONDITION_UNIQUE);
-    let recurs = written
-        .iter()
-        .any(|one| keys_of_fields(statement).any(|key| one.key.eq_ignore_ascii_case(key)));
+    let recurs = written.iter().any(|one| keys_of_fields(statement).any(|key| one.key.eq_ignore_ascii_case(key)));
     violations.require(!recurs, "conditions", rules::FIELD_KEY_RECURS);
     let mut conditions = Vec::new();
     for (index, PermissionCondition { operator, key, values }) in written.iter().enumerate() {
         let field = format!("conditions[{index}]");
-        violations.require(
-            check::is_operator(operator),
-            &format!("{field}.operator"),
-            rules::OPERATOR,
-        );
-        violations.require(
-            check::is_condition_key(key),
-            &format!("{field}.key"),
-            rules::CONDITION_KEY,
-        );
+        violations.require(check::is_operator(operator), &format!("{field}.operator"), rules::OPERATOR);
+        violations.require(check::is_condition_key(key), &format!("{field}.key"), rules::CONDITION_KEY);
         violations.require_some(values, &format!("{field}.values"));
         conditions.push(condition(operator, key, values.iter().cloned()));
     }
@@ -223,18 +152,9 @@ fn keys_of_fields(statement: &PermissionStatement) -> impl Iterator<Item = &'sta
         (statement.sources.is_some(), "events:source"),
         (statement.detail_types.is_some(), "events:detail-type"),
         (statement.source_arns.is_some(), "aws:SourceArn"),
-        (
-            principals.is_some_and(|who| who.organization_id.is_some()),
-            "aws:PrincipalOrgID",
-        ),
-        (
-            principals.is_some_and(|who| who.organization_paths.is_some()),
-            "aws:PrincipalOrgPaths",
-        ),
-        (
-            statement.access == Some(Access::ManageOwnRules),
-            "events:creatorAccount",
-        ),
+        (principals.is_some_and(|who| who.organization_id.is_some()), "aws:PrincipalOrgID"),
+        (principals.is_some_and(|who| who.organization_paths.is_some()), "aws:PrincipalOrgPaths"),
+        (statement.access == Some(Access::ManageOwnRules), "events:creatorAccount"),
     ];
     keys.into_iter().filter_map(|(written, key)| written.then_some(key))
 }
