@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -221,10 +220,11 @@ async fn serve_metrics(address: &str, metrics: Metrics) -> anyhow::Result<()> {
     if address.is_empty() {
         return Ok(());
     }
-    let address: SocketAddr =
-        address.parse().context("--metrics-addr must be an address and a port, such as 127.0.0.1:8080")?;
-    let listener =
-        TcpListener::bind(address).await.with_context(|| format!("--metrics-addr {address} can't be used"))?;
+    // A port alone means every address, as elsewhere in Kubernetes.
+    let address = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() };
+    let listener = TcpListener::bind(&address).await.with_context(|| {
+        format!("--metrics-addr {address} can't be used: it must be a free address and port, such as 127.0.0.1:8080")
+    })?;
     tracing::info!(address = %listener.local_addr()?, "serving /metrics, /healthz and /readyz");
     let text = move || async move { metrics.text().map_err(|_| axum::http::StatusCode::INTERNAL_SERVER_ERROR) };
     let routes = Router::new()
@@ -239,14 +239,14 @@ async fn serve_metrics(address: &str, metrics: Metrics) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A number with ms, s, m or h behind it.
+/// A number with ms, s, m or h behind it; alone it means seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let must = || "must be a whole number with ms, s, m or h behind it, such as 60s".to_owned();
     let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..unit].parse().map_err(|_| must())?;
     let duration = match &text[unit..] {
         "ms" => Duration::from_millis(number),
-        "s" => Duration::from_secs(number),
+        "s" | "" => Duration::from_secs(number),
         "m" => Duration::from_secs(number.saturating_mul(60)),
         "h" => Duration::from_secs(number.saturating_mul(3600)),
         _ => return Err(must()),
@@ -259,11 +259,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_need_a_unit() {
+    fn durations_are_whole_numbers_of_a_unit() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
         assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        for wrong in ["", "60", "s", "1d", "0s", "-1s", "1.5s"] {
+        for wrong in ["", "s", "1d", "0s", "-1s", "1.5s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

@@ -67,11 +67,16 @@ impl DocumentDraft {
         let mut needing: Vec<&Pending> = survey.pending.iter().filter(needs).collect();
         if limits.singly {
             needing.sort_by_key(|p| (!p.is_deny(), p.sid().clone()));
-            draft.puts.extend(needing.first().map(|p| p.sid().clone()));
             draft.awaiting_deny.extend(needing.iter().filter(|p| p.is_deny()).map(|p| p.object.clone()));
+            // Where room is short, what is put by Sid comes first: some of it shrinks.
+            let by_sid = survey.pending.iter().any(|p| p.form.is_some() && !draft.delays(p));
+            if tight.is_none() || !by_sid {
+                draft.puts.extend(needing.first().map(|p| p.sid().clone()));
+            }
             return draft;
         }
-        let swap = tight == Some(Tight::Swap);
+        // Where room is short, one document puts everything, so that what shrinks makes room for what grows.
+        let swap = tight == Some(Tight::Swap) || (tight.is_some() && !needing.is_empty());
         if needing.is_empty() && !swap {
             return draft;
         }

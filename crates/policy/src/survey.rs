@@ -32,6 +32,8 @@ pub(crate) struct Stale<'a> {
     pub(crate) released: bool,
     /// The pending claims under which what it gives is meant to go on: it goes only when all of them stand.
     pub(crate) heirs: Vec<Sid>,
+    /// A Deny, and Allows of its object go too: it goes after them.
+    pub(crate) guards: bool,
 }
 
 /// Live against wanted.
@@ -60,9 +62,9 @@ impl Stale<'_> {
         meaning.is_some_and(|meaning| meaning.is_none_or(|meaning| meaning.effect() == Effect::Deny))
     }
 
-    /// Whether it may go before anything is put. A Deny never: it goes last.
+    /// Whether it may go before anything is put.
     pub(crate) fn may_go_first(&self) -> bool {
-        self.heirs.is_empty() && !self.is_deny()
+        self.heirs.is_empty() && !self.guards
     }
 
     /// Whether it makes way for that claim.
@@ -112,7 +114,7 @@ impl<'a> Survey<'a> {
         }
         let mut stale: BTreeMap<Sid, Stale> = BTreeMap::new();
         for (sid, owned) in named_for_removal(ownership) {
-            stale.insert(sid.clone(), Stale { sid, owned, live: None, released: true, heirs: vec![] });
+            stale.insert(sid.clone(), Stale { sid, owned, live: None, released: true, heirs: vec![], guards: false });
         }
         for statement in live.statements() {
             let Some(owned) = ownership.read(statement.sid()) else {
@@ -126,7 +128,8 @@ impl<'a> Survey<'a> {
                 Some(Stance::Enforced { unserved }) if !unserved.contains_key(&owned.name) => false,
                 _ => continue,
             };
-            let found = Stale { sid: sid.clone(), owned, live: Some(statement), released, heirs: vec![] };
+            let found =
+                Stale { sid: sid.clone(), owned, live: Some(statement), released, heirs: vec![], guards: false };
             let kept_for_deny =
                 found.is_deny() && !released && invalid_deny_of(ownership, &found.owned.object).is_some();
             if !claims.contains_key(&sid) && !kept_for_deny {
@@ -134,8 +137,11 @@ impl<'a> Survey<'a> {
             }
         }
         survey.stale = stale.into_values().collect();
+        let allows: Vec<ObjectId> =
+            survey.stale.iter().filter(|s| !s.is_deny()).map(|s| s.owned.object.clone()).collect();
         for stale in &mut survey.stale {
             stale.heirs = stale.find_heirs(&survey.pending);
+            stale.guards = stale.is_deny() && allows.contains(&stale.owned.object);
         }
         survey
     }
