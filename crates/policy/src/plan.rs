@@ -144,14 +144,14 @@ pub struct Plan {
 
 /// The steps that lead from `live` to the claims, without touching what is not to be touched.
 pub fn plan(claims: &[Claim], live: &Document, ownership: &Ownership, limits: &Limits) -> Plan {
-    let survey = Survey::of(claims, live, ownership);
+    let survey = Survey::of(claims, live, ownership, limits);
     let blocked = blocking_statement(&survey, live, ownership, limits);
     let mut findings = obstacles(&survey, limits, blocked.as_ref());
     let documents = limits.document_writes == DocumentWrites::Allow && blocked.is_none() && !limits.singly;
     let admission = room::admit(&survey, &findings, live, limits, documents);
     findings.extend(admission.refused);
     let outcome = survey.settle(&findings);
-    let (steps, before_read) = steps::arrange(&outcome, admission.tight, live, ownership, limits);
+    let (steps, before_read) = steps::arrange(&outcome, admission.tight, &admission.late, live, ownership, limits);
     let findings = findings.into_iter().map(|(sid, obstacle)| Finding { sid, obstacle }).collect();
     Plan { steps, findings, before_read }
 }

@@ -13,6 +13,8 @@ use crate::survey::{Pending, Stale, Survey};
 pub(crate) struct Admission {
     pub(crate) refused: BTreeMap<Sid, Obstacle>,
     pub(crate) tight: Option<Tight>,
+    /// Claims that find room only when something else is gone.
+    pub(crate) late: BTreeSet<Sid>,
 }
 
 /// How room is made where old and new do not fit side by side.
@@ -104,8 +106,9 @@ pub(crate) fn admit(
         let left_out = group.pending.iter().filter(|p| !room.admitted.contains(p.sid()));
         refused.extend(left_out.map(|p| (p.sid().clone(), room.refusal(group, p))));
     }
-    let tight = way_through(&groups, &going, live, limits, documents, &mut refused);
-    Admission { refused, tight }
+    let mut late = BTreeSet::new();
+    let tight = way_through(&groups, &going, live, limits, documents, &mut refused, &mut late);
+    Admission { refused, tight, late }
 }
 
 fn groups<'a, 'b>(open: &[&'b Pending<'a>], going: &[&'b Stale<'a>]) -> Vec<Group<'a, 'b>> {
@@ -195,6 +198,7 @@ fn way_through(
     limits: &Limits,
     documents: bool,
     refused: &mut BTreeMap<Sid, Obstacle>,
+    late: &mut BTreeSet<Sid>,
 ) -> Option<Tight> {
     let admitted: Vec<&Pending> =
         groups.iter().flat_map(|g| &g.pending).copied().filter(|p| !refused.contains_key(p.sid())).collect();
@@ -231,6 +235,14 @@ fn way_through(
                 let held = Obstacle::DenyUnserved { deny: deny.clone() };
                 refused.entry(allow.sid().clone()).or_insert(held);
             }
+        }
+    }
+    // What was counted on to go goes after what replaces it, and only then is there room for these.
+    let newcomers = groups.iter().rev().filter(|g| g.replaced.is_empty()).flat_map(|g| &g.pending);
+    for pending in newcomers.filter(|p| growth(p) > 0 && !refused.contains_key(p.sid())) {
+        if peak > allowed {
+            late.insert(pending.sid().clone());
+            peak -= growth(pending);
         }
     }
     Some(Tight::ShrinkFirst)

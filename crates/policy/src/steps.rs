@@ -7,17 +7,19 @@ use crate::ids::{ObjectId, Sid};
 use crate::ownership::Ownership;
 use crate::plan::{Limits, Step};
 use crate::room::Tight;
+use crate::statement::ShortForm;
 use crate::survey::{Pending, Stale, Survey};
 
 /// The steps, and how many of them may be taken before the next read.
 pub(crate) fn arrange(
     survey: &Survey,
     tight: Option<Tight>,
+    late: &BTreeSet<Sid>,
     live: &Document,
     ownership: &Ownership,
     limits: &Limits,
 ) -> (Vec<Step>, usize) {
-    let document = DocumentDraft::of(survey, tight, limits);
+    let document = DocumentDraft::of(survey, tight, late, limits);
     let (first, mut last) = removals(survey, tight, &document, live, limits);
     let short = |p: &&Pending| !document.puts.contains(p.sid()) && p.form.is_some();
     let mut shorts: Vec<&Pending> = survey.pending.iter().filter(short).filter(|p| !document.delays(p)).collect();
@@ -26,8 +28,9 @@ pub(crate) fn arrange(
         None => shorts.sort_by_key(|p| p.sitting > 0),
         Some(_) => shorts.sort_by_key(|p| p.text.len() > p.sitting),
     }
+    let (late, shorts): (Vec<&Pending>, Vec<&Pending>) = shorts.into_iter().partition(|p| late.contains(p.sid()));
     // While statements go into the document one at a time, what others of them replace stays.
-    let served = |sid: &Sid| document.puts.contains(sid) || shorts.iter().any(|p| p.sid() == sid);
+    let served = |sid: &Sid| document.puts.contains(sid) || shorts.iter().chain(&late).any(|p| p.sid() == sid);
     last.retain(|stale| stale.heirs.iter().all(served));
     let singly = survey.pending.iter().filter(|p| limits.singly && document.puts.contains(p.sid()));
     let putting: BTreeSet<&ObjectId> = shorts.iter().copied().chain(singly).map(|p| p.object).collect();
@@ -41,13 +44,21 @@ pub(crate) fn arrange(
     let removed_first = steps.len();
     let again = document.write(survey, &first, live, ownership, &mut steps);
     let wrote_document = steps.len() > removed_first;
-    let puts = shorts.iter().filter_map(|p| Some((p.sid(), p.form.clone()?)));
-    steps.extend(puts.chain(again).map(|(sid, form)| Step::PutStatement { sid: sid.clone(), form }));
+    let put = |(sid, form): (&Sid, ShortForm)| Step::PutStatement { sid: sid.clone(), form };
+    let form = |p: &&Pending| Some((p.form.clone()?, p.sid().clone()));
+    steps.extend(shorts.iter().filter_map(form).map(|(form, sid)| put((&sid, form))));
+    steps.extend(again.into_iter().map(put));
     steps.extend(last.iter().map(|stale| Step::RemoveStatement { sid: stale.sid.clone() }));
+    let before_late = steps.len();
+    steps.extend(late.iter().filter_map(form).map(|(form, sid)| put((&sid, form))));
 
     let waiting = last.iter().filter(|stale| waits(stale)).count();
     let room_first = tight == Some(Tight::RemoveFirst) || wrote_document;
-    let before_read = if room_first && removed_first > 0 { removed_first } else { steps.len() - waiting };
+    let before_read = match before_late - waiting {
+        _ if room_first && removed_first > 0 => removed_first,
+        0 => steps.len(),
+        first => first,
+    };
     (steps, before_read)
 }
 
@@ -58,21 +69,27 @@ struct DocumentDraft {
     drops: BTreeSet<Sid>,
     /// Objects with a Deny that is not in the document yet, while statements go in one at a time.
     awaiting_deny: BTreeSet<ObjectId>,
+    /// The one claim that is put on this read, where room is short as well.
+    only: Option<Sid>,
 }
 
 impl DocumentDraft {
-    fn of(survey: &Survey, tight: Option<Tight>, limits: &Limits) -> Self {
+    fn of(survey: &Survey, tight: Option<Tight>, late: &BTreeSet<Sid>, limits: &Limits) -> Self {
         let mut draft = Self::default();
         let needs = |p: &&Pending| p.form.is_none();
         let mut needing: Vec<&Pending> = survey.pending.iter().filter(needs).collect();
         if limits.singly {
             needing.sort_by_key(|p| (!p.is_deny(), p.sid().clone()));
             draft.awaiting_deny.extend(needing.iter().filter(|p| p.is_deny()).map(|p| p.object.clone()));
-            // Where room is short, what is put by Sid comes first: some of it shrinks.
-            let by_sid = survey.pending.iter().any(|p| p.form.is_some() && !draft.delays(p));
-            if tight.is_none() || !by_sid {
+            if tight.is_none() {
                 draft.puts.extend(needing.first().map(|p| p.sid().clone()));
+                return draft;
             }
+            // Where room is short, one at a time whatever its form, what shrinks before what grows.
+            let eligible = survey.pending.iter().filter(|p| !draft.delays(p) && !late.contains(p.sid()));
+            let next = eligible.min_by_key(|p| (p.text.len().saturating_sub(p.sitting), p.text.len(), p.sid().clone()));
+            draft.only = next.map(|p| p.sid().clone());
+            draft.puts.extend(next.filter(|p| p.form.is_none()).map(|p| p.sid().clone()));
             return draft;
         }
         // Where room is short, one document puts everything, so that what shrinks makes room for what grows.
@@ -93,9 +110,10 @@ impl DocumentDraft {
         draft
     }
 
-    /// Whether a short put must wait until a Deny of its object stands.
+    /// Whether a put must wait: until a Deny of its object stands, or for another put.
     fn delays(&self, pending: &Pending) -> bool {
-        self.awaiting_deny.contains(pending.object)
+        let another = self.only.as_ref().is_some_and(|only| only != pending.sid());
+        another || (self.awaiting_deny.contains(pending.object) && !pending.is_deny())
     }
 
     /// Appends the write of the document, if there is one; gives the short puts that must follow it.
@@ -106,7 +124,7 @@ impl DocumentDraft {
         live: &Document,
         ownership: &Ownership,
         steps: &mut Vec<Step>,
-    ) -> Vec<(&'a Sid, crate::ShortForm)> {
+    ) -> Vec<(&'a Sid, ShortForm)> {
         if self.puts.is_empty() {
             return Vec::new();
         }
@@ -125,7 +143,7 @@ impl DocumentDraft {
                 }
             } else if ownership.is_foreign(statement.sid()) || statement.dead_principals().next().is_none() {
                 texts.push(statement.text().to_owned());
-            } else if let Some((sid, claim)) = survey.standing.iter().find(|(ours, _)| ours.as_str() == sid) {
+            } else if let Some((sid, (claim, _))) = survey.standing.iter().find(|(ours, _)| ours.as_str() == sid) {
                 // An account that does not exist stands by the short form alone, so it is put again by that.
                 again.extend(claim.statement.short_form().map(|form| (*sid, form)));
             } else if survey.may_change(sid) {

@@ -42,7 +42,7 @@ pub(crate) struct Survey<'a> {
     pub(crate) pending: Vec<Pending<'a>>,
     pub(crate) stale: Vec<Stale<'a>>,
     /// Claims that stand already.
-    pub(crate) standing: BTreeMap<&'a Sid, &'a Claim>,
+    pub(crate) standing: BTreeMap<&'a Sid, (&'a Claim, &'a ObjectId)>,
 }
 
 impl Pending<'_> {
@@ -75,7 +75,12 @@ impl Stale<'_> {
     /// The claims of the same name, else the first that says the same under another name.
     ///
     /// A Deny goes only when every Deny of its object stands: it holds back Allows that it is not named with.
-    fn find_heirs(&self, pending: &[Pending]) -> Vec<Sid> {
+    fn find_heirs(
+        &self,
+        pending: &[Pending],
+        standing: &BTreeMap<&Sid, (&Claim, &ObjectId)>,
+        limits: &Limits,
+    ) -> Vec<Sid> {
         if self.released {
             return Vec::new();
         }
@@ -89,18 +94,26 @@ impl Stale<'_> {
             return named;
         }
         let meaning = self.live.and_then(LiveStatement::meaning);
-        let same = siblings().find(|p| Some(&p.claim.statement.meaning()) == meaning);
-        same.map(|p| p.sid().clone()).into_iter().collect()
+        let same = |claim: &Claim, object: Option<&ObjectId>| {
+            object == Some(&self.owned.object) && Some(&claim.statement.meaning()) == meaning
+        };
+        if standing.values().any(|(claim, object)| same(claim, Some(object))) {
+            return Vec::new();
+        }
+        let denied = limits.document_writes == DocumentWrites::Deny;
+        let mut same: Vec<&Pending> = pending.iter().filter(|p| same(p.claim, Some(p.object))).collect();
+        same.sort_by_key(|p| (limits.refused.contains(&p.text), denied && p.form.is_none(), p.sid().clone()));
+        same.first().map(|p| p.sid().clone()).into_iter().collect()
     }
 }
 
 impl<'a> Survey<'a> {
-    pub(crate) fn of(claims: &'a [Claim], live: &'a Document, ownership: &'a Ownership) -> Self {
+    pub(crate) fn of(claims: &'a [Claim], live: &'a Document, ownership: &'a Ownership, limits: &Limits) -> Self {
         let mut survey = Self { pending: Vec::new(), stale: Vec::new(), standing: BTreeMap::new() };
         let claims = enforced(claims, ownership);
         for (sid, (claim, object, standing)) in &claims {
             if live.holds(sid.as_str(), &claim.statement.meaning()) {
-                survey.standing.insert(sid, claim);
+                survey.standing.insert(sid, (claim, object));
             } else {
                 survey.pending.push(Pending {
                     claim,
@@ -140,7 +153,7 @@ impl<'a> Survey<'a> {
         let allows: Vec<ObjectId> =
             survey.stale.iter().filter(|s| !s.is_deny()).map(|s| s.owned.object.clone()).collect();
         for stale in &mut survey.stale {
-            stale.heirs = stale.find_heirs(&survey.pending);
+            stale.heirs = stale.find_heirs(&survey.pending, &survey.standing, limits);
             stale.guards = stale.is_deny() && allows.contains(&stale.owned.object);
         }
         survey
