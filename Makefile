@@ -6,6 +6,10 @@ CARGO := env -u MAKEFLAGS cargo
 SUITES := $(filter-out clients,$(notdir $(basename $(wildcard tests/*.rs crates/*/tests/*.rs))))
 CRDS := crds/busgrant.dev_eventbuspermissions.yaml
 
+# Property tests try the same cases in every run here, so that a red one is about the change. Hunt for others with
+# PROPTEST_CASES=20000 cargo test --release -p busgrant-policy
+export PROPTEST_RNG_SEED ?= 20261123
+
 .PHONY: help check lint test demo generate deny clean tools binaries test-binaries control-plane
 
 help: ## Say what there is

@@ -150,8 +150,17 @@ pub fn plan(claims: &[Claim], live: &Document, ownership: &Ownership, limits: &L
     let documents = limits.document_writes == DocumentWrites::Allow && blocked.is_none() && !limits.singly;
     let admission = room::admit(&survey, &findings, live, limits, documents);
     findings.extend(admission.refused);
-    let outcome = survey.settle(&findings);
-    let (steps, before_read) = steps::arrange(&outcome, admission.tight, &admission.late, live, ownership, limits);
+    let mut outcome = survey.settle(&findings);
+    let arranged =
+        |outcome: &Survey| steps::arrange(outcome, admission.tight, &admission.late, live, ownership, limits);
+    let (mut steps, mut before_read) = arranged(&outcome);
+    if steps.is_empty() && !outcome.pending.is_empty() {
+        // Nothing goes that they could wait for.
+        findings
+            .extend(outcome.pending.iter().map(|pending| (pending.sid().clone(), room::full(pending, live, limits))));
+        outcome = outcome.settle(&findings);
+        (steps, before_read) = arranged(&outcome);
+    }
     let findings = findings.into_iter().map(|(sid, obstacle)| Finding { sid, obstacle }).collect();
     Plan { steps, findings, before_read }
 }

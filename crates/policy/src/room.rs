@@ -133,6 +133,12 @@ fn groups<'a, 'b>(open: &[&'b Pending<'a>], going: &[&'b Stale<'a>]) -> Vec<Grou
     groups
 }
 
+/// A claim that has no room beside what is there.
+pub(crate) fn full(pending: &Pending, live: &Document, limits: &Limits) -> Obstacle {
+    let needed = usize::try_from(signed(live.size().max(live.frame_size())) + growth(pending)).unwrap_or(0);
+    Obstacle::PolicyFull { used: live.size(), needed, allowed: limits.characters }
+}
+
 struct Room<'b> {
     used: isize,
     live: usize,

@@ -56,7 +56,11 @@ pub(crate) fn arrange(
     let room_first = tight == Some(Tight::RemoveFirst) || wrote_document;
     let before_read = match before_late - waiting {
         _ if room_first && removed_first > 0 => removed_first,
-        0 => steps.len(),
+        // Late ones wait for something that goes; without it they have no room.
+        0 => {
+            steps.clear();
+            0
+        }
         first => first,
     };
     (steps, before_read)
