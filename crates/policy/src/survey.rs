@@ -253,11 +253,7 @@ pub(crate) fn blocking_statement(
     if !live.statements().is_empty() && !live.knows_variables() {
         return Some("the document's Version, which is not 2012-10-17".to_owned());
     }
-    let ours_to_change = |sid: &str| {
-        survey.standing.keys().any(|ours| ours.as_str() == sid)
-            || survey.pending.iter().any(|p| p.sid().as_str() == sid)
-            || survey.stale.iter().any(|s| s.sid.as_str() == sid)
-    };
+    let ours_to_change = |sid: &str| survey.standing.keys().any(|ours| ours.as_str() == sid) || survey.may_change(sid);
     let blocks = |statement: &&LiveStatement| match statement.sid() {
         Some(sid) if ours_to_change(sid) => false,
         sid if ownership.is_foreign(sid) => limits.blocking.contains(statement.text()),
