@@ -7,17 +7,23 @@
 pub mod backoff;
 pub mod context;
 pub mod flight;
+pub mod foreign;
+pub mod index;
 pub mod judge;
 pub mod kubernetes;
 pub mod lease;
 pub mod ledger;
+mod lessons;
 pub mod memory;
 pub mod metrics;
 pub mod permission;
+pub mod quarantine;
+pub mod rate;
 pub mod reconcile;
 pub mod report;
 pub mod retry;
 pub mod roster;
+pub mod service;
 pub mod settings;
 pub mod statements;
 pub mod status;
@@ -25,17 +31,16 @@ pub mod sweep;
 pub mod worker;
 pub mod writes;
 
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::time::Duration;
-
 use futures::future::{join_all, select};
 use futures::{FutureExt, StreamExt};
 use kube::Api;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::watcher;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tokio::time::Instant;
 
 use self::context::Context;
 use self::kubernetes::Error;
@@ -46,8 +51,6 @@ use crate::port::EventBuses;
 
 /// A dead connection to the API server is noticed after this long at most, in seconds.
 const WATCH_LIMIT: u32 = 30;
-/// An object whose reconciliation panicked is left alone for this long.
-const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// Runs until `stop` comes, then finishes what is under way.
 pub async fn run<B: EventBuses>(
@@ -94,15 +97,16 @@ pub async fn run<B: EventBuses>(
     });
     select(sweep, join_all(watches).boxed()).await;
     // Flights that nobody waits for end too, and no more begin.
+    context.end();
     let _closed = context.flights.write().await;
 }
 
 /// A reconciliation that panics fails alone.
 async fn guarded<B: EventBuses>(object: Arc<Permission>, context: Arc<Context<B>>) -> Result<Action, Error> {
-    let (namespace, name) = (object.namespace().to_owned(), object.name().to_owned());
-    let reconciled = AssertUnwindSafe(reconcile::reconcile(object, context)).catch_unwind().await;
-    reconciled.unwrap_or_else(|_| {
-        tracing::error!(namespace, name, "the reconciliation panicked; the object is left alone for a minute");
-        Ok(Action::requeue(AFTER_PANIC))
-    })
+    let work = reconcile::reconcile(Arc::clone(&object), Arc::clone(&context));
+    if let Ok(reconciled) = AssertUnwindSafe(work).catch_unwind().await {
+        return reconciled;
+    }
+    let until = context.isolate(&object).await;
+    Ok(Action::requeue(until.saturating_duration_since(Instant::now())))
 }

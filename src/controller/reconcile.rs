@@ -22,6 +22,10 @@ pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Cont
     if context.ledger.is_served(&object, Instant::now()) {
         return Ok(again_at(context.ledger.get(object.uid()).retry_at));
     }
+    if let Some(until) = context.quarantine.until(&object) {
+        return Ok(again_at(Some(until)));
+    }
+    context.index.note(&object);
     if object.is_deleting() {
         if !object.is_held() {
             context.ledger.forget(object.uid());
@@ -71,6 +75,7 @@ pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Cont
     // From here the bus's worker tries again by itself, unless the flight had to leave the object out.
     let entry = context.ledger.get(object.uid());
     match entry.served {
+        _ if context.quarantine.holds(&object) => Ok(again_at(context.quarantine.until(&object))),
         Some(served) if served == Fingerprint::of(&object) => Ok(Action::await_change()),
         _ => Ok(Action::requeue(LEFT_OUT)),
     }
