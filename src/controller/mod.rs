@@ -10,6 +10,7 @@ pub mod flight;
 pub mod foreign;
 pub mod index;
 pub mod judge;
+mod known;
 pub mod kubernetes;
 pub mod lease;
 pub mod ledger;
@@ -34,16 +35,13 @@ pub mod writes;
 use futures::future::{join_all, select};
 use futures::{FutureExt, StreamExt};
 use kube::Api;
-use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::controller::{Config, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::watcher;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use tokio::time::Instant;
 
 use self::context::Context;
-use self::kubernetes::Error;
 use self::metrics::Metrics;
 use self::permission::Permission;
 use self::settings::Settings;
@@ -83,7 +81,7 @@ pub async fn run<B: EventBuses>(
     let watches = controllers.into_iter().map(|controller| {
         let metrics = context.metrics.clone();
         let results = controller.run(
-            guarded,
+            reconcile::reconcile,
             |object, error, context| reconcile::after_error(&object, error, &context),
             Arc::clone(&context),
         );
@@ -99,14 +97,4 @@ pub async fn run<B: EventBuses>(
     // Flights that nobody waits for end too, and no more begin.
     context.end();
     let _closed = context.flights.write().await;
-}
-
-/// A reconciliation that panics fails alone.
-async fn guarded<B: EventBuses>(object: Arc<Permission>, context: Arc<Context<B>>) -> Result<Action, Error> {
-    let work = reconcile::reconcile(Arc::clone(&object), Arc::clone(&context));
-    if let Ok(reconciled) = AssertUnwindSafe(work).catch_unwind().await {
-        return reconciled;
-    }
-    let until = context.isolate(&object).await;
-    Ok(Action::requeue(until.saturating_duration_since(Instant::now())))
 }

@@ -1,5 +1,6 @@
 //! One worker for each bus: one flight at a time. Whoever asks while one is under way shares the next.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use busgrant_policy::document::LiveStatement;
 use busgrant_policy::{BusArn, Document};
 use futures::FutureExt;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
@@ -18,6 +19,7 @@ use super::context::Context;
 use super::flight::Flight;
 use super::memory::Memory;
 use super::permission::Permission;
+use super::reconcile::reconcile_later;
 use super::retry::Problem;
 use super::roster::Roster;
 use crate::api::Reason;
@@ -56,8 +58,8 @@ struct SeenPolicy {
 
 #[derive(Debug)]
 enum Request {
-    /// An object wants to be served; answered when a flight that began after this has landed.
-    Serve(Arc<Permission>, oneshot::Sender<()>),
+    /// An object wants to be served.
+    Serve(Arc<Permission>),
     /// The bus was seen to differ from the last read.
     Changed,
 }
@@ -74,13 +76,10 @@ impl Worker {
         Self { requests, seen }
     }
 
-    /// Waits for a flight that sees this object as it is now or newer.
-    pub async fn serve(&self, object: Arc<Permission>) {
-        let (answer, landed) = oneshot::channel();
-        if self.requests.send(Request::Serve(object, answer)).is_ok() {
-            // An error says that the worker is gone, with the controller.
-            let _ = landed.await;
-        }
+    /// Has an object served, by a flight that sees it as it is now or newer.
+    pub fn ask(&self, object: Arc<Permission>) {
+        // An error says that the worker is gone, with the controller.
+        let _ = self.requests.send(Request::Serve(object));
     }
 
     /// Has the bus looked at, if its policy is not what it was last seen to be. Nothing: it was not to be seen.
@@ -99,6 +98,15 @@ impl Worker {
     pub fn may_retire(&self) -> bool {
         // The worker's task holds the other one.
         Arc::strong_count(&self.seen) == 2 && self.seen.is_idle.load(Ordering::Acquire)
+    }
+}
+
+impl Request {
+    fn object(self) -> Option<Arc<Permission>> {
+        match self {
+            Self::Serve(object) => Some(object),
+            Self::Changed => None,
+        }
     }
 }
 
@@ -160,9 +168,11 @@ async fn work<B: EventBuses>(
                 Err(_) => Some(after_panic(&context, &mut memory).await),
             };
         }
-        for request in requests {
-            if let Request::Serve(_, answer) = request {
-                let _ = answer.send(());
+        // A flight may have had to leave an object out, or it may mean another bus by now.
+        let asked = requests.into_iter().filter_map(Request::object).map(|object| (object.uid().to_owned(), object));
+        for object in asked.collect::<HashMap<_, _>>().into_values() {
+            if !context.ledger.was_served(&object) {
+                tokio::spawn(reconcile_later(object, Arc::clone(&context)));
             }
         }
         let is_idle = wake.is_none() && memory.is_blank(Instant::now());
@@ -191,7 +201,7 @@ async fn after_panic<B: EventBuses>(context: &Context<B>, memory: &mut Memory) -
 fn is_needed<B>(context: &Context<B>, requests: &[Request], wake: Option<Instant>) -> bool {
     let now = Instant::now();
     let open = requests.iter().any(|request| match request {
-        Request::Serve(object, _) => !context.ledger.is_served(object, now),
+        Request::Serve(object) => !context.ledger.is_served(object, now),
         Request::Changed => true,
     });
     open || wake.is_some_and(|wake| wake <= now)
