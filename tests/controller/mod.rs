@@ -4,11 +4,16 @@
 //! a journal in one order with the simulator's. When a scene ends, its journals are held against the promises that every
 //! scene must keep ([`promises`]): foreign statements untouched, status true, nothing written for nothing.
 
+mod effects;
 mod front;
+mod link;
 mod operator;
 mod oracle;
 mod promises;
+mod readiness;
+mod record;
 mod scene;
+mod seeds;
 
 mod bad_input;
 mod calls;
