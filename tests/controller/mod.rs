@@ -4,6 +4,7 @@
 //! a journal in one order with the simulator's. When a scene ends, its journals are held against the promises that every
 //! scene must keep ([`promises`]): foreign statements untouched, status true, nothing written for nothing.
 
+mod drawn;
 mod effects;
 mod front;
 mod link;
@@ -14,6 +15,7 @@ mod readiness;
 mod record;
 mod scene;
 mod seeds;
+mod somebody;
 
 mod bad_input;
 mod calls;
@@ -25,6 +27,8 @@ mod faults;
 mod kstatus;
 mod lease;
 mod observe;
+mod others;
+mod rest;
 mod statements;
 mod story;
 mod truth;
