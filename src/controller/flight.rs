@@ -16,7 +16,7 @@ use super::rate::Urgency;
 use super::retry::{Attempts, Problem};
 use super::roster::{Role, Roster};
 use super::service::Turn;
-use super::writes::{Kind, Tally, is_gone, is_release, named, summary, trespass, writes};
+use super::writes::{Kind, Tally, is_gone, is_release, named, objects, summary, trespass, writes};
 use crate::api::Reason;
 use crate::port::{BusError, EventBuses, RetryClass};
 
@@ -291,8 +291,8 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             RetryClass::Transient => self.unread = true,
             RetryClass::ConcurrentModification => {
                 self.context.metrics.conflict(self.bus);
-                for sid in named(step) {
-                    self.tally(&sid, |tally| tally.conflicts += 1);
+                for object in objects(step, &self.context.settings.owner) {
+                    self.landing.tallies.entry(object).or_default().conflicts += 1;
                 }
             }
             _ => {}

@@ -4,11 +4,18 @@
 //! a journal in one order with the simulator's. When a scene ends, its journals are held against the promises that every
 //! scene must keep ([`promises`]): foreign statements untouched, status true, nothing written for nothing.
 
+mod drawn;
+mod effects;
 mod front;
+mod link;
 mod operator;
 mod oracle;
 mod promises;
+mod readiness;
+mod record;
 mod scene;
+mod seeds;
+mod somebody;
 
 mod bad_input;
 mod calls;
@@ -21,6 +28,8 @@ mod fragile;
 mod kstatus;
 mod lease;
 mod observe;
+mod others;
+mod rest;
 mod rivals;
 mod start;
 mod statements;
