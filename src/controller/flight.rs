@@ -64,8 +64,10 @@ pub struct Flight<'a, B> {
     pub(super) policy: Option<String>,
     /// The read on which the last writes were made.
     before_writes: Option<Document>,
-    /// A turn that came so late that the policy is read again before it is used.
-    turn: Option<Turn>,
+    /// The turn of the first read, if it came already.
+    read_turn: Option<Turn>,
+    /// The turn of a write that came so late that the policy is read again first.
+    write_turn: Option<Turn>,
     attempts: Attempts,
     looks: usize,
     pub(super) singly: bool,
@@ -83,7 +85,13 @@ enum Round {
 
 impl<'a, B: EventBuses> Flight<'a, B> {
     /// A flight for the objects that are on the bus now.
-    pub fn new(context: &'a Context<B>, bus: &'a BusArn, roster: &'a Roster, memory: &'a mut Memory) -> Self {
+    pub fn new(
+        context: &'a Context<B>,
+        bus: &'a BusArn,
+        roster: &'a Roster,
+        memory: &'a mut Memory,
+        read_turn: Option<Turn>,
+    ) -> Self {
         Self {
             context,
             bus,
@@ -95,7 +103,8 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             read_at: Instant::now(),
             policy: None,
             before_writes: None,
-            turn: None,
+            read_turn,
+            write_turn: None,
             attempts: Attempts::default(),
             looks: 0,
             singly: false,
@@ -154,9 +163,13 @@ impl<'a, B: EventBuses> Flight<'a, B> {
     }
 
     async fn observe(&mut self) -> Result<Document, BusError> {
-        let asked = Instant::now();
         let urgency = if self.roster.has_deleting() { Urgency::Removal } else { Urgency::Other };
-        let state = self.context.service.describe(self.bus, urgency).await?;
+        let turn = match self.read_turn.take() {
+            Some(turn) => turn,
+            None => self.context.service.read_turn(self.bus, urgency).await?,
+        };
+        let asked = Instant::now();
+        let state = self.context.service.describe(self.bus, turn).await?;
         let unreadable = |message: String| BusError {
             class: RetryClass::Transient,
             operation: "DescribeEventBus",
@@ -257,7 +270,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
     }
 
     async fn send(&mut self, step: &Step, document: &Document, ownership: &Ownership) -> Round {
-        let turn = match self.turn.take() {
+        let turn = match self.write_turn.take() {
             Some(turn) => turn,
             None => match self.context.service.write_turn(self.bus, step).await {
                 Ok(turn) => turn,
@@ -265,7 +278,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             },
         };
         if turn.waited > FRESH && matches!(step, Step::PutDocument { .. }) {
-            self.turn = Some(Turn { waited: Duration::ZERO });
+            self.write_turn = Some(Turn { waited: Duration::ZERO });
             return Round::Again(Duration::ZERO);
         }
         for sid in named(step) {
