@@ -52,7 +52,7 @@ pub struct Landing {
 pub struct Flight<'a, B> {
     pub(super) context: &'a Context<B>,
     bus: &'a BusArn,
-    pub(super) roster: &'a Roster,
+    pub(super) roster: &'a mut Roster,
     pub(super) memory: &'a mut Memory,
     landing: Landing,
     /// Confirmed to be put (or removed), and not yet seen.
@@ -88,7 +88,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
     pub fn new(
         context: &'a Context<B>,
         bus: &'a BusArn,
-        roster: &'a Roster,
+        roster: &'a mut Roster,
         memory: &'a mut Memory,
         read_turn: Option<Turn>,
     ) -> Self {
@@ -146,6 +146,11 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                 return self.land(Some(document), None);
             }
             let steps = &plan.steps[..plan.before_read];
+            let sids: Vec<Sid> = steps.iter().flat_map(named).collect();
+            if self.context.confirm(self.roster, &sids, &ownership).await {
+                known = Some(document);
+                continue;
+            }
             match self.apply(steps, &document, &ownership).await {
                 Round::Taken => {}
                 Round::Again(pause) => sleep(pause).await,

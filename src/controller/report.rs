@@ -14,14 +14,14 @@ use super::backoff::jittered;
 use super::context::Context;
 use super::flight::Landing;
 use super::foreign::ForeignChange;
-use super::judge::{Acceptance, Circumstances, Outcome, Verdict, count, judge, unworkable};
+use super::judge::{Circumstances, Outcome, Verdict, count, judge, unworkable};
 use super::ledger::Fingerprint;
 use super::memory::Memory;
 use super::permission::Permission;
 use super::retry::{Problem, pause_between_flights};
 use super::roster::{Member, Role, Roster};
 use super::statements::Judged;
-use super::status::{BusFacts, differs, patience_ends, pinned, status};
+use super::status::{BusFacts, differs, patience_ends, status};
 use super::writes::Tally;
 use crate::api::{EventBusPermissionStatus, Reason};
 use crate::port::EventBuses;
@@ -50,32 +50,6 @@ struct Seen<'a> {
 }
 
 impl<B: EventBuses> Context<B> {
-    /// Says which bus each new object means, before anything is written for it there. An object whose status can't be
-    /// written is left out of the flight.
-    pub async fn pin(&self, bus: &BusArn, roster: &mut Roster) {
-        let facts = BusFacts { bus: bus.clone(), policy: None };
-        let pins = roster.members.iter().map(|member| self.pin_one(member, &facts).boxed()).collect();
-        let pinned = at_once(pins).await;
-        for (member, _) in roster.members.iter_mut().zip(pinned).filter(|(_, pinned)| !pinned) {
-            member.role = Role::Shielded;
-            roster.left_out = true;
-        }
-    }
-
-    async fn pin_one(&self, member: &Member, facts: &BusFacts) -> bool {
-        let status = self.ledger.status_of(&member.object);
-        let Some(compiled) = member.compiled().filter(|_| status.event_bus.is_none()) else {
-            return true;
-        };
-        let (generation, acceptance) = (member.object.generation(), Acceptance::of(compiled));
-        let status = pinned(&status, generation, &acceptance, facts, Timestamp::now());
-        let written = self.write_status(&member.object, &status).await;
-        if let Err(error) = &written {
-            tracing::warn!(object = member.label(), %error, "left out: its status can't be written");
-        }
-        written.is_ok()
-    }
-
     /// Reports how a flight ended to each object; gives when the bus is to be tried again.
     pub async fn report(
         &self,
@@ -129,7 +103,7 @@ impl<B: EventBuses> Context<B> {
         }
         for gone in ends.iter().filter_map(|(gone, _)| *gone) {
             memory.removed.remove(gone.object.uid());
-            memory.bury(gone.id.clone(), now);
+            memory.bury(gone.id.clone(), gone.object.uid(), now);
         }
         ends.into_iter().filter_map(|(_, at)| at).chain(settles).chain(isolated).min()
     }
@@ -315,7 +289,7 @@ fn is_ready(status: &EventBusPermissionStatus, object: &Permission) -> bool {
 }
 
 /// Does some at a time of what is to be done, and gives the results in their order.
-async fn at_once<T>(work: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+pub(super) async fn at_once<T>(work: Vec<BoxFuture<'_, T>>) -> Vec<T> {
     stream::iter(work).buffered(AT_ONCE).collect().await
 }
 

@@ -257,6 +257,7 @@ async fn fly<B: EventBuses>(
     for object in std::mem::take(&mut roster.panicked) {
         isolated = Some(context.isolate(&object).await);
     }
+    roster.members.retain(|member| !memory.is_buried(&member.id, member.object.uid()));
     for member in &roster.members {
         memory.unbury(&member.id);
     }
@@ -274,7 +275,7 @@ async fn fly<B: EventBuses>(
         }
     }
     context.pin(bus, &mut roster).await;
-    let landing = Flight::new(context, bus, &roster, memory, turn).fly().await;
+    let landing = Flight::new(context, bus, &mut roster, memory, turn).fly().await;
     if landing.trouble.is_some() && context.is_ending() {
         return None;
     }
