@@ -112,7 +112,6 @@ impl<B: EventBuses> Context<B> {
         }
         let ends = at_once(reports).await;
         for gone in ends.iter().filter_map(|(gone, _)| *gone) {
-            memory.removed.remove(gone.object.uid());
             memory.bury(gone.id.clone(), now);
         }
         ends.into_iter().filter_map(|(_, at)| at).chain(settles).min()
@@ -131,7 +130,7 @@ impl<B: EventBuses> Context<B> {
                     if let Some(tally) = seen.tally {
                         self.tell_writes(&member.object, tally, false);
                     }
-                    self.ledger.forget(member.object.uid());
+                    self.ledger.let_go(&member.object);
                     return (Some(member), None);
                 }
                 Err(error) => tracing::warn!(object = member.label(), %error, "can't be let go yet"),
