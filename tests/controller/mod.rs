@@ -9,6 +9,7 @@ mod operator;
 mod oracle;
 mod promises;
 mod scene;
+mod stops;
 
 mod bad_input;
 mod calls;
@@ -17,6 +18,7 @@ mod crash;
 mod deletion;
 mod drift;
 mod faults;
+mod kill;
 mod kstatus;
 mod lease;
 mod observe;

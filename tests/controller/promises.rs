@@ -11,9 +11,6 @@ use super::operator::SECRET;
 use super::oracle;
 use super::scene::{Scene, writes_policy};
 
-/// As the operators of all scenes are told.
-const OUTCOME_WAIT_MILLIS: i64 = 11_000;
-
 pub(super) fn kept(scene: &Scene) {
     let owned = format!("bg-{}-", scene.owner);
     only_our_sids_are_named(scene, &owned);
@@ -127,7 +124,8 @@ pub(super) fn ready_is_true(scene: &Scene, status: &Passed) -> Result<(), String
         .iter()
         .filter(|call| writes_policy(call) && call.bus.as_deref() == Some(bus) && call.seq <= status.mark)
         .collect();
-    let last = |read: &&JournalEntry| writes.iter().all(|write| is_over(write, read, status));
+    let outcome_wait = scene.outcome_wait_millis.get();
+    let last = |read: &&JournalEntry| writes.iter().all(|write| is_over(write, read, status, outcome_wait));
     let held = |read: &&JournalEntry| {
         let (begin, end) = (read.seq, read.answered.unwrap());
         let lags = !read.faults.is_empty();
@@ -151,11 +149,11 @@ pub(super) fn ready_is_true(scene: &Scene, status: &Passed) -> Result<(), String
 }
 
 /// Whether a write was over before a read began, and can't take effect any more when the status was written.
-fn is_over(write: &JournalEntry, read: &JournalEntry, status: &Passed) -> bool {
+fn is_over(write: &JournalEntry, read: &JournalEntry, status: &Passed, outcome_wait: i64) -> bool {
     let unanswered = write.client_gone || write.status.is_none();
     if unanswered {
         // 100 ms: it was sent before it arrived.
-        let waited = write.at_millis + OUTCOME_WAIT_MILLIS - 100 <= status.at_millis;
+        let waited = write.at_millis + outcome_wait - 100 <= status.at_millis;
         waited && write.applied.is_none_or(|applied| applied < read.seq || applied > status.mark)
     } else {
         write.answered.is_some_and(|answered| answered < read.seq)

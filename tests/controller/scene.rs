@@ -13,7 +13,7 @@ use kube::core::gvk::GroupVersionKind;
 use serde_json::{Value, json};
 
 use super::front::Front;
-use super::operator::{Environment, Operator, Start};
+use super::operator::{Environment, OUTCOME_WAIT_MILLIS, Operator, Start};
 use super::{oracle, promises};
 use crate::support::{self, PATIENCE, eventually};
 
@@ -37,6 +37,8 @@ pub(super) struct Scene {
     pub(super) tampered: Cell<bool>,
     /// Whether the service itself loses what was written beside a write of ours, as no client can prevent.
     pub(super) overwritten: Cell<bool>,
+    /// How long its operators wait for calls without an answer, in milliseconds.
+    pub(super) outcome_wait_millis: Cell<i64>,
     pub(super) logs: Vec<PathBuf>,
     environment: Environment,
     directory: PathBuf,
@@ -91,6 +93,7 @@ impl Scene {
             given: RefCell::default(),
             tampered: Cell::default(),
             overwritten: Cell::default(),
+            outcome_wait_millis: Cell::new(OUTCOME_WAIT_MILLIS),
             logs: Vec::new(),
             directory,
             operator: None,
