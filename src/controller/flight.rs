@@ -231,19 +231,22 @@ impl<'a, B: EventBuses> Flight<'a, B> {
     /// Whether a write that was confirmed is not to be seen, and is given time: a read may lag behind.
     async fn looks_again(&mut self, document: &Document, plan: &Plan) -> bool {
         let planned = plan.steps.iter().flat_map(writes);
-        let missing: BTreeSet<Sid> = planned.filter(|write| self.written.contains(write)).map(|(sid, _)| sid).collect();
+        let missing: BTreeSet<(Sid, Kind)> = planned.filter(|write| self.written.contains(write)).collect();
         if missing.is_empty() || !self.memory.reset.is_empty() {
             self.looks = 0;
             self.written.clear();
             return false;
         }
-        if let Some(pause) = SECOND_LOOKS.get(self.looks) {
+        // What is still there although it was removed is removed again soon, whatever the read is worth.
+        let removals = missing.iter().any(|(_, kind)| *kind == Kind::Remove);
+        let looks = if removals { &SECOND_LOOKS[..1] } else { &SECOND_LOOKS[..] };
+        if let Some(pause) = looks.get(self.looks) {
             self.looks += 1;
             sleep(*pause).await;
             return true;
         }
         tracing::warn!(?missing, size = document.size(), "confirmed writes are not in the policy: lost updates");
-        for sid in &missing {
+        for (sid, _) in &missing {
             self.tally(sid, |tally| tally.lost += 1);
             self.context.metrics.lost_update(self.bus);
         }

@@ -72,7 +72,7 @@ impl<B: EventBuses> Context<B> {
         for member in roster.members.iter().filter(|member| !matches!(member.role, Role::Shielded)) {
             let around = Circumstances {
                 ownership: &ownership,
-                outcome_open: self.is_open_for(member, memory, read_at),
+                outcome_open: self.is_open_for(member, memory, read_at, landing.tallies.get(&member.id)),
                 documents_allowed: self.settings.document_writes == DocumentWrites::Allow,
                 refusal: &|text| memory.refusal(text).map(str::to_owned),
             };
@@ -102,7 +102,6 @@ impl<B: EventBuses> Context<B> {
             isolated = Some(self.isolate(&member.object).await);
         }
         for gone in ends.iter().filter_map(|(gone, _)| *gone) {
-            memory.removed.remove(gone.object.uid());
             memory.bury(gone.id.clone(), gone.object.uid(), now);
         }
         ends.into_iter().filter_map(|(_, at)| at).chain(settles).chain(isolated).min()
@@ -166,7 +165,7 @@ impl<B: EventBuses> Context<B> {
                     if let Some(tally) = seen.tally {
                         self.tell_writes(&member.object, tally, false);
                     }
-                    self.ledger.forget(member.object.uid());
+                    self.ledger.let_go(&member.object);
                     return (Some(member), None);
                 }
                 Err(error) => tracing::warn!(object = member.label(), %error, "can't be let go yet"),
@@ -275,10 +274,11 @@ impl<B: EventBuses> Context<B> {
     }
 
     /// A call of ours without an answer keeps every object of the bus from being ready. What a predecessor may have left
-    /// keeps only those from it that were not ready before: they were, with all its calls answered.
-    fn is_open_for(&self, member: &Member, memory: &Memory, read_at: Instant) -> bool {
+    /// keeps only those from it that were not ready before, or were not found so: it may have been at the same repair.
+    fn is_open_for(&self, member: &Member, memory: &Memory, read_at: Instant, tally: Option<&Tally>) -> bool {
         let was_ready = || is_ready(&self.ledger.status_of(&member.object), &member.object);
-        memory.is_outcome_open(read_at) && !(memory.unknown_inherited && was_ready())
+        let stands = memory.unknown_inherited && tally.is_none_or(|tally| !tally.sent) && was_ready();
+        memory.is_outcome_open(read_at) && !stands
     }
 }
 

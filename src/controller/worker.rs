@@ -261,6 +261,8 @@ async fn fly<B: EventBuses>(
     for member in &roster.members {
         memory.unbury(&member.id);
     }
+    // Kept until the watch no longer shows the object: one that was let go may still be there.
+    memory.removed.retain(|uid, _| roster.members.iter().any(|member| member.object.uid() == uid));
     if roster.members.iter().any(|member| context.is_inherited(&member.object)) {
         memory.inherit(context.started + context.settings.outcome_wait);
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::oracle;
 use super::promises::ensure;
-use super::record::{Bus, Hold, Record, is_spent};
+use super::record::{Bus, Hold, Record};
 
 /// The retries that a status tells of are the conflicts that the service told of. Decidable where one operator saw them all
 /// and could write every status.
@@ -92,7 +92,7 @@ pub(super) fn nothing_is_left(record: &Record) -> Result<(), String> {
             for step in &later {
                 let (_, more) = take(step);
                 let call = record.call_of(step.1);
-                let late = call.is_none_or(|call| is_spent(call, gone.passed.at_millis));
+                let late = call.is_none_or(|call| record.is_spent(call, gone.passed.at_millis));
                 ensure(more.is_empty() || late, || format!("{more:?} came after {}: {call:?}", gone.passed.path))?;
             }
         }

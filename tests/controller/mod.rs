@@ -16,6 +16,7 @@ mod record;
 mod scene;
 mod seeds;
 mod somebody;
+mod stops;
 
 mod bad_input;
 mod calls;
@@ -25,6 +26,7 @@ mod deletion;
 mod drift;
 mod faults;
 mod fragile;
+mod kill;
 mod kstatus;
 mod lease;
 mod observe;

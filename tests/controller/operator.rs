@@ -11,6 +11,9 @@ use crate::support::{PATIENCE, eventually};
 /// What must never be seen outside the credentials: the key of AWS, its session's token, and the token for Kubernetes.
 pub(super) const CANARIES: [&str; 3] = ["CanaryOfASecretThatNobodyMaySee", "CanaryOfASession", "CanaryOfABearer"];
 
+/// How long a call without an answer is waited for where a scene says nothing else. A call may take 10 s.
+pub(super) const OUTCOME_WAIT_MILLIS: i64 = 11_000;
+
 /// Where the operator runs and as whom.
 #[derive(Debug, Clone)]
 pub(super) struct Environment {
@@ -52,7 +55,7 @@ impl Operator {
             .env("BUSGRANT_WATCH_NAMESPACES", &environment.namespace)
             .env("BUSGRANT_METRICS_ADDR", "127.0.0.1:0")
             .env("BUSGRANT_SWEEP_INTERVAL", "1s")
-            .env("BUSGRANT_OUTCOME_WAIT", "11s")
+            .env("BUSGRANT_OUTCOME_WAIT", format!("{OUTCOME_WAIT_MILLIS}ms"))
             .env("BUSGRANT_LOG", "info,busgrant=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

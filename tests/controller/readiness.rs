@@ -3,7 +3,7 @@
 use busgrant_sim::{JournalEntry, Operation};
 
 use super::promises::ensure;
-use super::record::{Bus, Record, Told, is_spent, is_unanswered};
+use super::record::{Bus, Record, Told, is_unanswered};
 
 /// So many looks over all buses may pass before drift is repaired or told: the first that shows it, one for the repair, and
 /// two for a busy machine.
@@ -21,7 +21,7 @@ pub(super) fn ready_is_true(record: &Record, told: &Told) -> Result<(), String> 
     let later = |read: &&JournalEntry| look.is_none_or(|look| read.seq > look.seq);
     let lists = record.reads(bus, mark).filter(|read| read.operation == Operation::ListEventBuses).filter(later);
     let reads: Vec<&JournalEntry> = look.into_iter().chain(lists).collect();
-    let after_writes = |read: &JournalEntry| record.writes(bus, mark).all(|write| is_over(write, read, told));
+    let after_writes = |read: &JournalEntry| record.writes(bus, mark).all(|write| is_over(record, write, read, told));
     let held = |read: &JournalEntry| record.shown(bus, read).into_iter().any(|policy| told.held(policy) == wanted);
     ensure(reads.iter().any(|read| after_writes(read) && held(read)), || {
         let (writes, changes): (Vec<_>, Vec<_>) =
@@ -35,10 +35,10 @@ pub(super) fn ready_is_true(record: &Record, told: &Told) -> Result<(), String> 
 }
 
 /// Whether a write was over before a read began, and can't take effect any more when the status was written.
-fn is_over(write: &JournalEntry, read: &JournalEntry, told: &Told) -> bool {
+fn is_over(record: &Record, write: &JournalEntry, read: &JournalEntry, told: &Told) -> bool {
     if is_unanswered(write) {
         let too_late = write.applied.is_none_or(|applied| applied < read.seq || applied > told.passed.mark);
-        return is_spent(write, told.passed.at_millis) && too_late;
+        return record.is_spent(write, told.passed.at_millis) && too_late;
     }
     write.answered.is_some_and(|answered| answered < read.seq)
 }

@@ -12,9 +12,6 @@ use super::front::Passed;
 use super::oracle::{self, Statements};
 use super::scene::{Scene, writes_policy};
 
-/// As the operators of all scenes are told.
-const OUTCOME_WAIT_MILLIS: i64 = 11_000;
-
 /// The part of a caller's ARN that tells somebody else's calls in the bus's own account from the operator's.
 pub(super) const SOMEBODY_ELSE: &str = ":assumed-role/somebody-else/";
 
@@ -106,6 +103,8 @@ pub(super) struct Record {
     pub(super) tampered: bool,
     /// Whether the service itself loses what was written beside a write of ours, as no client can prevent.
     pub(super) overwritten: bool,
+    /// How long the operators wait for calls without an answer.
+    outcome_wait_millis: i64,
     /// What the operators wrote for people: logs and metrics.
     pub(super) texts: Vec<String>,
     /// The end of it all.
@@ -127,6 +126,7 @@ impl Record {
             asked: scene.asked.get(),
             tampered: scene.tampered.get(),
             overwritten: scene.overwritten.get(),
+            outcome_wait_millis: scene.outcome_wait_millis.get(),
             texts: scene.logs.iter().map(|log| fs::read_to_string(log).unwrap()).chain(scene.metrics()).collect(),
             end: scene.sim.mark(),
         }
@@ -135,6 +135,12 @@ impl Record {
     /// How the Sids begin that are ours.
     pub(super) fn owned(&self) -> String {
         format!("bg-{}-", self.owner)
+    }
+
+    /// Whether a write without an answer could no longer take effect at a moment, by what we believe of the service.
+    pub(super) fn is_spent(&self, write: &JournalEntry, at_millis: i64) -> bool {
+        // 100 ms: it was sent before it arrived.
+        is_unanswered(write) && write.at_millis + self.outcome_wait_millis - 100 <= at_millis
     }
 
     /// Every status that was written, in order.
@@ -260,12 +266,6 @@ impl Record {
         let sids = put.keys().chain(had.keys().filter(|sid| !put.contains_key(*sid)));
         sids.filter(|sid| put.get(*sid) != had.get(*sid)).cloned().collect()
     }
-}
-
-/// Whether a write without an answer could no longer take effect at a moment, by what we believe of the service.
-pub(super) fn is_spent(write: &JournalEntry, at_millis: i64) -> bool {
-    // 100 ms: it was sent before it arrived.
-    is_unanswered(write) && write.at_millis + OUTCOME_WAIT_MILLIS - 100 <= at_millis
 }
 
 pub(super) fn is_unanswered(write: &JournalEntry) -> bool {

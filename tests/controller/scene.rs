@@ -13,7 +13,7 @@ use kube::core::gvk::GroupVersionKind;
 use serde_json::{Value, json};
 
 use super::front::Front;
-use super::operator::{CANARIES, Environment, Operator, Start};
+use super::operator::{CANARIES, Environment, OUTCOME_WAIT_MILLIS, Operator, Start};
 use super::{oracle, promises};
 use crate::support::{self, PATIENCE, eventually};
 
@@ -41,6 +41,8 @@ pub(super) struct Scene {
     pub(super) turns: RefCell<Vec<u64>>,
     /// How often anything was asked of the operator.
     pub(super) asked: Cell<usize>,
+    /// How long its operators wait for calls without an answer, in milliseconds.
+    pub(super) outcome_wait_millis: Cell<i64>,
     pub(super) logs: Vec<PathBuf>,
     environment: Environment,
     directory: PathBuf,
@@ -97,6 +99,7 @@ impl Scene {
             overwritten: Cell::default(),
             turns: RefCell::default(),
             asked: Cell::default(),
+            outcome_wait_millis: Cell::new(OUTCOME_WAIT_MILLIS),
             logs: Vec::new(),
             directory,
             operator: None,
