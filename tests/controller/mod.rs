@@ -23,6 +23,7 @@ mod kstatus;
 mod lease;
 mod missed;
 mod observe;
+mod overtaken;
 mod stale;
 mod statements;
 mod story;
