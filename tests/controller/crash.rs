@@ -89,6 +89,20 @@ async fn a_put_that_lands_after_its_object_is_gone() {
 }
 
 #[tokio::test]
+async fn a_put_that_lands_after_another_leader_has_cleaned_up() {
+    let mut scene = Scene::new("leader").await;
+    scene.start(&["--leader-elect"]);
+    let held = killed_while_writing(&mut scene, async |scene| drop(scene.apply("a", &grant("a")).await)).await;
+    scene.delete("a").await;
+    // It leads once the other's lease has run out.
+    scene.start(&["--leader-elect"]);
+    scene.gone("a").await;
+    scene.sim.release(held);
+    scene.sim.wait_until(|_| scene.writes(0).first().is_some_and(|call| call.applied.is_some())).await;
+    eventually("it is removed again", PATIENCE, async || scene.policy().map_or(Ok(()), Err)).await;
+}
+
+#[tokio::test]
 async fn a_removal_that_lands_after_its_statement_is_wanted_again() {
     let mut scene = Scene::running("wanted").await;
     let both = spec(&json!([account("a", "111122223333"), account("b", "111122223333")]));

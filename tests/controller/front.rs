@@ -74,7 +74,9 @@ struct View {
 struct Book {
     passed: Vec<Passed>,
     asked: Vec<Asked>,
+    lists_asked: usize,
     lists: usize,
+    gone: usize,
     refusals: Vec<Refusal>,
     stops: Vec<Stop>,
     definition_terminates: bool,
@@ -115,7 +117,12 @@ impl Front {
         self.forward.book.lock().unwrap().asked.clone()
     }
 
-    /// How many lists of all objects were answered.
+    /// How many lists of all objects were asked for.
+    pub(super) fn lists_asked(&self) -> usize {
+        self.forward.book.lock().unwrap().lists_asked
+    }
+
+    /// How many of them were answered.
     pub(super) fn lists(&self) -> usize {
         self.forward.book.lock().unwrap().lists
     }
@@ -146,6 +153,22 @@ impl Front {
 
     pub(super) fn resume_view(&self) {
         self.forward.view.send_modify(|view| view.paused = false);
+    }
+
+    /// Ends the watches that there are: what they have not told by now they never do.
+    pub(super) fn cut_view(&self) {
+        self.forward.view.send_modify(|view| view.cuts += 1);
+    }
+
+    /// Passes what comes from now on to this API server, and ends the watches on the one before.
+    pub(super) fn switch(&self, client: kube::Client) {
+        *self.forward.upstream.lock().unwrap() = client;
+        self.cut_view();
+    }
+
+    /// How often the operator was told that what it wants to watch from is no longer known.
+    pub(super) fn gone(&self) -> usize {
+        self.forward.book.lock().unwrap().gone
     }
 
     /// Shows our definition as being deleted.
@@ -191,6 +214,7 @@ async fn pass_on(forward: Arc<Forward>, head: Parts, sent: Bytes) -> Response {
         });
     }
     if !changes && path.ends_with(OBJECTS) {
+        forward.book.lock().unwrap().lists_asked += usize::from(!is_watch(&head));
         forward.view.subscribe().wait_for(|view| !view.paused).await.unwrap();
     }
     if let Some(status) = refused(&forward, &head.method, path) {
@@ -213,7 +237,8 @@ async fn pass_on(forward: Arc<Forward>, head: Parts, sent: Bytes) -> Response {
         answer_body = Body::from(bytes);
     } else if path.ends_with(OBJECTS) {
         forward.book.lock().unwrap().lists += usize::from(!is_watch(&head));
-        answer_body = with_unknown_fields(viewed(answer_body, forward.view.subscribe()));
+        forward.book.lock().unwrap().gone += usize::from(answer_head.status == StatusCode::GONE);
+        answer_body = with_unknown_fields(viewed(answer_body, forward.view.subscribe()), Arc::clone(&forward));
     } else if path.ends_with(DEFINITION) && forward.book.lock().unwrap().definition_terminates {
         let bytes = to_bytes(answer_body, MOST_BYTES).await.unwrap();
         let mut definition = json(&bytes);
@@ -285,12 +310,14 @@ fn viewed(body: Body, view: watch::Receiver<View>) -> Body {
 }
 
 /// Lists and watches come in lines of JSON.
-fn with_unknown_fields(body: Body) -> Body {
+fn with_unknown_fields(body: Body, forward: Arc<Forward>) -> Body {
     let mut rest = Vec::new();
     Body::from_stream(body.into_data_stream().map(move |chunk| {
         rest.extend_from_slice(&chunk?);
         let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let lines: Vec<u8> = rest.drain(..whole).collect();
+        let gone = String::from_utf8_lossy(&lines).contains(r#""reason":"Expired""#);
+        forward.book.lock().unwrap().gone += usize::from(gone);
         let lines = lines.split_inclusive(|byte| *byte == b'\n').map(with_unknown_field);
         Ok::<_, axum::Error>(lines.collect::<Vec<_>>().concat())
     }))

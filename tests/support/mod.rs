@@ -3,6 +3,8 @@
 //! The control plane is one per test process: the first test that asks starts it, and it ends with the process, whose end
 //! of the pipe it watches. Tests run beside each other on it, each in namespaces of its own.
 
+pub(crate) mod api_server;
+
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, Write};
