@@ -14,7 +14,7 @@ use aws_sdk_eventbridge::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_eventbridge::types::Condition;
 use busgrant_policy::{BusArn, Region, ShortForm, Sid};
 
-use crate::port::{BusError, BusState, EventBuses, Identity, RetryClass};
+use crate::port::{BusError, BusPage, BusState, EventBuses, Identity, RetryClass};
 
 /// The longest that one call may take, connecting and reading included.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
@@ -99,21 +99,12 @@ impl EventBuses for Aws {
         Ok(BusState { arn: answer.arn.unwrap_or_default(), policy: answer.policy })
     }
 
-    async fn list(&self, region: &Region) -> Result<Vec<BusState>, BusError> {
-        let client = self.client(region);
-        let mut buses = Vec::new();
-        let mut token = None;
-        loop {
-            let page = client.list_event_buses().limit(100).set_next_token(token.clone()).send().await;
-            let page = page.map_err(|error| failure("ListEventBuses", &error, RetryClass::Transient))?;
-            let found = page.event_buses.unwrap_or_default().into_iter();
-            buses.extend(found.map(|bus| BusState { arn: bus.arn.unwrap_or_default(), policy: bus.policy }));
-            // A token that comes again would have no end.
-            token = page.next_token.filter(|next| token.as_ref() != Some(next));
-            if token.is_none() {
-                return Ok(buses);
-            }
-        }
+    async fn list(&self, region: &Region, after: Option<&str>) -> Result<BusPage, BusError> {
+        let call = self.client(region).list_event_buses().limit(100).set_next_token(after.map(str::to_owned));
+        let page = call.send().await.map_err(|error| failure("ListEventBuses", &error, RetryClass::Transient))?;
+        let found = page.event_buses.unwrap_or_default().into_iter();
+        let buses = found.map(|bus| BusState { arn: bus.arn.unwrap_or_default(), policy: bus.policy }).collect();
+        Ok(BusPage { buses, next: page.next_token })
     }
 
     async fn put_statement(&self, bus: &BusArn, sid: &Sid, form: &ShortForm) -> Result<(), BusError> {

@@ -23,6 +23,15 @@ pub struct BusState {
     pub policy: Option<String>,
 }
 
+/// Some of the buses of a Region.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BusPage {
+    /// The buses.
+    pub buses: Vec<BusState>,
+    /// What gives the buses after these, if there are more.
+    pub next: Option<String>,
+}
+
 /// The calls. Each is sent once and comes back within [`EventBuses::call_limit`]: trying again is the caller's.
 pub trait EventBuses: Send + Sync + 'static {
     /// The longest that a call may take before it is given up. It may still take effect afterwards.
@@ -37,8 +46,8 @@ pub trait EventBuses: Send + Sync + 'static {
     /// One bus.
     fn describe(&self, bus: &BusArn) -> impl Future<Output = Result<BusState, BusError>> + Send;
 
-    /// Every bus of one Region.
-    fn list(&self, region: &Region) -> impl Future<Output = Result<Vec<BusState>, BusError>> + Send;
+    /// Some buses of one Region, at most 100: the first ones, or those after a page before.
+    fn list(&self, region: &Region, after: Option<&str>) -> impl Future<Output = Result<BusPage, BusError>> + Send;
 
     /// Puts one statement by its Sid.
     fn put_statement(
@@ -78,6 +87,8 @@ pub enum RetryClass {
     Disabled,
     /// The service refuses what the call says.
     Invalid,
+    /// It was not sent, since the controller is about to end.
+    NotSent,
 }
 
 /// A call that failed.

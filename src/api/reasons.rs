@@ -106,6 +106,11 @@ reasons! {
         "The bus's policy holds another statement that AWS no longer takes, such as one for a deleted role, so the whole \
          policy can't be replaced; the message names it.",
         "Let the owner of that statement correct or remove it.";
+    Contended:
+        "Others changed the statement three times within ten minutes, so it is put back only every ten minutes. A statement \
+         that is to be removed is removed at once each time.",
+        "Find out who writes the same statement, or the whole policy: their calls are in CloudTrail. Often it is another \
+         installation with the same owner, or a tool that writes the whole policy.";
     DenyUnserved:
         "A Deny of the same object isn't on the bus, so its Allows are neither put nor widened: they could grant what the \
          Deny is to take away.",
@@ -126,6 +131,14 @@ reasons! {
     LostUpdate:
         "EventBridge confirmed a write that wasn't in the policy afterwards: another writer overwrote it. It is done again.",
         "Nothing, unless it recurs: then find the other writer of the whole policy.";
+    ForeignStatementChanged:
+        "A statement that isn't this controller's vanished or changed between the read before a write and the read after it. \
+         Others may have meant it; EventBridge may also have lost their write or ours, which it tells nobody.",
+        "Ask whose statement it was whether it was meant. The controller's log has the statement as it was read before.";
+    InternalError:
+        "The controller itself failed at the object. The object is left alone for a while, longer each time, and other \
+         objects are served. What it has on the bus stays.",
+        "Report it, with the controller's log. A change of the spec is tried at once.";
     Retained:
         "The object was deleted with deletionPolicy Retain, and its statements were left on the bus.",
         "Nothing. An object of the same namespace and name owns them again.";

@@ -65,6 +65,11 @@ pub(super) struct Flags {
     #[arg(long, env = "BUSGRANT_OUTCOME_WAIT", default_value = "30s", value_parser = duration)]
     outcome_wait: Duration,
 
+    /// How many calls a second are made to EventBridge in one account and Region. AWS allows 50, which everything in the
+    /// account shares.
+    #[arg(long, env = "BUSGRANT_AWS_REQUESTS_PER_SECOND", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    aws_requests_per_second: u32,
+
     /// How many objects are worked on at a time.
     #[arg(long, env = "BUSGRANT_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
@@ -131,6 +136,7 @@ pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
         policy_quota: flags.policy_quota,
         sweep_interval: flags.sweep_interval,
         outcome_wait: flags.outcome_wait,
+        requests_per_second: flags.aws_requests_per_second,
         concurrency: flags.concurrency,
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), owner = %settings.owner, "busgrant controller starts");

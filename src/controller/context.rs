@@ -1,20 +1,26 @@
 //! What every part of the controller shares.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use busgrant_policy::{AccountId, BusArn};
+use futures::FutureExt;
 use kube::runtime::events::Recorder;
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::RwLock;
 use tokio::time::Instant;
 
+use super::index::{Index, Key};
 use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::permission::Permission;
+use super::quarantine::Quarantine;
 use super::retry::Problem;
+use super::service::Service;
 use super::settings::Settings;
+use super::sweep::FirstLook;
 use super::worker::Worker;
 use crate::api::{Home, Reason};
 use crate::port::{BusError, EventBuses, Identity};
@@ -25,15 +31,21 @@ const FAILURE: Duration = Duration::from_millis(500);
 /// The controller's state. The buses' policies and the objects are elsewhere: this can be lost at any time.
 pub struct Context<B> {
     /// The service.
-    pub buses: B,
+    pub service: Service<B>,
     /// Kubernetes.
     pub client: kube::Client,
     /// What the installer decided.
     pub settings: Settings,
     /// Every object that is watched, one store for each namespace that is served.
     pub stores: Vec<Store<Permission>>,
+    /// Which of them may be on which bus.
+    pub index: Index,
     /// What was done for each object.
     pub ledger: Ledger,
+    /// Objects whose handling panicked.
+    pub quarantine: Quarantine,
+    /// What the buses held when this process began to act.
+    pub first_look: FirstLook,
     /// Counters.
     pub metrics: Metrics,
     /// Publishes events about objects.
@@ -44,6 +56,9 @@ pub struct Context<B> {
     held: Mutex<HashSet<String>>,
     /// Read by every flight, written by the end: nothing is under way when the lease is given up.
     pub flights: RwLock<()>,
+    ends: AtomicBool,
+    /// Whether every object of the stores was noted in the index.
+    indexed: AtomicBool,
     workers: Mutex<HashMap<BusArn, Worker>>,
     /// Whose credentials we have, or why that is not known and since when.
     identity: RwLock<Option<Result<Identity, (BusError, Instant)>>>,
@@ -60,16 +75,21 @@ impl<B: EventBuses> Context<B> {
         recorder: Recorder,
     ) -> Self {
         Self {
-            buses,
+            service: Service::new(buses, settings.requests_per_second, metrics.clone()),
             client,
             settings,
             stores,
+            index: Index::default(),
             ledger: Ledger::default(),
+            quarantine: Quarantine::default(),
+            first_look: FirstLook::default(),
             metrics,
             recorder,
             started: Instant::now(),
             held: Mutex::default(),
             flights: RwLock::default(),
+            ends: AtomicBool::new(false),
+            indexed: AtomicBool::new(false),
             workers: Mutex::default(),
             identity: RwLock::default(),
         }
@@ -78,6 +98,36 @@ impl<B: EventBuses> Context<B> {
     /// Every object, as last seen.
     pub fn objects(&self) -> impl Iterator<Item = Arc<Permission>> + '_ {
         self.stores.iter().flat_map(Store::state)
+    }
+
+    /// Every object that may be on a bus, as last seen.
+    pub fn objects_on(&self, bus: &BusArn) -> Vec<Arc<Permission>> {
+        let filled = |store: &Store<Permission>| matches!(store.wait_until_ready().now_or_never(), Some(Ok(())));
+        if !self.indexed.load(Ordering::Acquire) {
+            if !self.stores.iter().all(filled) {
+                return self.objects().collect();
+            }
+            self.objects().for_each(|object| self.index.note(&object));
+            self.indexed.store(true, Ordering::Release);
+        }
+        self.index.on(bus).iter().filter_map(|key| self.object(key)).collect()
+    }
+
+    /// One object, as last seen.
+    pub fn object(&self, (namespace, name): &Key) -> Option<Arc<Permission>> {
+        let object = ObjectRef::new(name).within(namespace);
+        self.stores.iter().find_map(|store| store.get(&object))
+    }
+
+    /// No call waits for its turn any more, and what can't be done is left to a successor to tell.
+    pub fn end(&self) {
+        self.ends.store(true, Ordering::Release);
+        self.service.close();
+    }
+
+    /// Whether the controller is about to end.
+    pub fn is_ending(&self) -> bool {
+        self.ends.load(Ordering::Acquire)
     }
 
     /// Whether a predecessor may have been working on an object when it ended: one that is held, and not by this process.
@@ -102,6 +152,18 @@ impl<B: EventBuses> Context<B> {
         workers.entry(bus.clone()).or_insert_with(|| Worker::start(Arc::clone(self), bus.clone())).clone()
     }
 
+    /// Lets the workers go that nobody uses and that have nothing to remember.
+    pub fn retire_workers(&self, is_used: impl Fn(&BusArn) -> bool) {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.retain(|bus, worker| {
+            let stays = is_used(bus) || !worker.may_retire();
+            if !stays {
+                self.metrics.forget(bus);
+            }
+            stays
+        });
+    }
+
     /// Every bus that has a worker.
     pub fn workers(&self) -> Vec<(BusArn, Worker)> {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,8 +180,7 @@ impl<B: EventBuses> Context<B> {
         if let Some(answer) = standing(slot.as_ref()) {
             return answer;
         }
-        let answer = self.buses.identity().await;
-        self.metrics.call("GetCallerIdentity", answer.as_ref().err());
+        let answer = self.service.identity().await;
         match &answer {
             Ok(Identity { account, partition }) => tracing::info!(%account, partition, "credentials found"),
             Err(error) => tracing::warn!(%error, "whose the credentials are is not known"),
@@ -141,7 +202,7 @@ impl<B: EventBuses> Context<B> {
         let spec = object.event_bus.as_ref().map_err(|error| Problem::permanent(Reason::Unreadable, error.clone()))?;
         self.check_account(&identity.account)?;
         let named = spec.region.as_deref().or_else(|| spec.arn.as_deref().and_then(|arn| arn.split(':').nth(3)));
-        let region = self.buses.home_region().or_else(|| named?.parse().ok()).ok_or_else(|| {
+        let region = self.service.home_region().or_else(|| named?.parse().ok()).ok_or_else(|| {
             let message = "eventBus.region must be set: the controller has no Region of its own (AWS_REGION)";
             Problem { reason: Reason::EventBusNotFound, message: message.to_owned(), mendable: true }
         })?;

@@ -10,15 +10,20 @@ use busgrant_policy::{
 use tokio::time::{Instant, sleep};
 
 use super::context::Context;
-use super::memory::Memory;
+use super::foreign::{ForeignChange, foreign_changes};
+use super::memory::{LastRead, Memory};
+use super::rate::Urgency;
 use super::retry::{Attempts, Problem};
 use super::roster::{Role, Roster};
+use super::service::Turn;
 use super::writes::{Kind, Tally, is_gone, is_release, named, summary, trespass, writes};
 use crate::api::Reason;
 use crate::port::{BusError, EventBuses, RetryClass};
 
 /// Reads that look again for what a write was confirmed for, before it is called lost.
 const SECOND_LOOKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// A whole document is not written on a read that is older than this: others may have changed what it carries.
+const FRESH: Duration = Duration::from_millis(250);
 /// A flight that never comes to rest lands after this many rounds.
 const ROUNDS: u32 = 60;
 
@@ -37,23 +42,33 @@ pub struct Landing {
     pub watched: Plan,
     /// What was done, by object.
     pub tallies: BTreeMap<ObjectId, Tally>,
+    /// Whether nothing was asked for, since the first look at all buses showed that nothing is to do.
+    pub confirmed_only: bool,
+    /// Statements of others that vanished or changed between the read before the last writes and the one after.
+    pub foreign: Vec<ForeignChange>,
 }
 
 /// A flight under way.
 pub struct Flight<'a, B> {
-    context: &'a Context<B>,
+    pub(super) context: &'a Context<B>,
     bus: &'a BusArn,
-    roster: &'a Roster,
-    memory: &'a mut Memory,
+    pub(super) roster: &'a Roster,
+    pub(super) memory: &'a mut Memory,
     landing: Landing,
     /// Confirmed to be put (or removed), and not yet seen.
-    written: BTreeSet<(Sid, Kind)>,
+    pub(super) written: BTreeSet<(Sid, Kind)>,
     /// Whether something may have changed by us since the last read.
     unread: bool,
-    read_at: Instant,
+    pub(super) read_at: Instant,
+    /// The policy of the last read, as it came.
+    pub(super) policy: Option<String>,
+    /// The read on which the last writes were made.
+    before_writes: Option<Document>,
+    /// A turn that came so late that the policy is read again before it is used.
+    turn: Option<Turn>,
     attempts: Attempts,
     looks: usize,
-    singly: bool,
+    pub(super) singly: bool,
 }
 
 /// What the steps of one round came to.
@@ -78,6 +93,9 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             written: BTreeSet::new(),
             unread: false,
             read_at: Instant::now(),
+            policy: None,
+            before_writes: None,
+            turn: None,
             attempts: Attempts::default(),
             looks: 0,
             singly: false,
@@ -86,9 +104,12 @@ impl<'a, B: EventBuses> Flight<'a, B> {
 
     /// Flies until the plan is empty or something is in the way.
     pub async fn fly(mut self) -> Landing {
-        let mut known = self.memory.last_read.take().and_then(|(document, at)| self.usable(document, at));
+        let before = self.memory.last_read.take();
+        let stood = before.as_ref().map(|read| self.standing(read)).unwrap_or_default();
+        let mut known = before.and_then(|read| self.usable(read));
         // A read of before is good for a plan, and for nothing that is told.
         self.unread = known.is_some();
+        let mut first = true;
         for _ in 0..ROUNDS {
             let document = match known.take() {
                 Some(document) => document,
@@ -103,12 +124,16 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                     },
                 },
             };
+            if std::mem::take(&mut first) {
+                self.notice_disturbance(&stood, &document);
+            }
             let (plan, ownership) = self.plan(&document);
             if self.looks_again(&document, &plan).await {
                 continue;
             }
             if plan.steps.is_empty() {
                 self.landing.findings = plan.findings;
+                self.landing.confirmed_only = self.unread;
                 return self.land(Some(document), None);
             }
             let steps = &plan.steps[..plan.before_read];
@@ -128,24 +153,10 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         self.land(read, Some(problem))
     }
 
-    /// A read of an earlier flight, where it saves one: in a change of two stages the read between them checks everything
-    /// that the first was planned on.
-    fn usable(&self, document: Document, at: Instant) -> Option<Document> {
-        let young = at.elapsed() < 2 * self.context.settings.sweep_interval;
-        if !young || self.memory.is_outcome_open(Instant::now()) {
-            return None;
-        }
-        let (plan, _) = self.plan_with(&document, &self.limits(), false);
-        let two_stages = 0 < plan.before_read && plan.before_read < plan.steps.len();
-        let narrow = !plan.steps.iter().any(|step| matches!(step, Step::PutDocument { .. }));
-        (two_stages && narrow).then_some(document)
-    }
-
     async fn observe(&mut self) -> Result<Document, BusError> {
         let asked = Instant::now();
-        let answer = self.context.buses.describe(self.bus).await;
-        self.context.metrics.call("DescribeEventBus", answer.as_ref().err());
-        let state = answer?;
+        let urgency = if self.roster.has_deleting() { Urgency::Removal } else { Urgency::Other };
+        let state = self.context.service.describe(self.bus, urgency).await?;
         let unreadable = |message: String| BusError {
             class: RetryClass::Transient,
             operation: "DescribeEventBus",
@@ -158,11 +169,12 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         let document = Document::parse(state.policy.as_deref()).map_err(|error| unreadable(error.to_string()))?;
         self.unread = false;
         self.read_at = asked;
+        self.policy = state.policy;
         self.memory.unlearn_quota(document.size());
         Ok(document)
     }
 
-    fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         let now = Instant::now();
         let settings = &self.context.settings;
         // A document must not be written while an older one may still land over it.
@@ -171,6 +183,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             characters: self.memory.quota(settings.policy_quota, now),
             document_writes: if waiting { DocumentWrites::Deny } else { settings.document_writes },
             refused: self.memory.refused(now),
+            contended: self.memory.contended(now),
             blocking: self.memory.blocking(now),
             reset: self.memory.reset.clone(),
             singly: self.singly,
@@ -189,7 +202,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         self.plan_with(document, &self.limits(), false)
     }
 
-    fn plan_with(&self, document: &Document, limits: &Limits, watched_too: bool) -> (Plan, Ownership) {
+    pub(super) fn plan_with(&self, document: &Document, limits: &Limits, watched_too: bool) -> (Plan, Ownership) {
         let mut buried = self.memory.buried(Instant::now());
         buried.retain(|id| !self.roster.members.iter().any(|member| member.id == *id));
         let ownership = self.roster.ownership(self.context, self.memory, &buried, watched_too);
@@ -226,6 +239,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         if let Some(problem) = steps.iter().find_map(|step| trespass(step, document, ownership)) {
             return Round::Stop(problem);
         }
+        self.before_writes = Some(document.clone());
         let mut stopped = None;
         for step in steps {
             // What must go goes on, whatever keeps others from being put.
@@ -243,11 +257,25 @@ impl<'a, B: EventBuses> Flight<'a, B> {
     }
 
     async fn send(&mut self, step: &Step, document: &Document, ownership: &Ownership) -> Round {
+        let turn = match self.turn.take() {
+            Some(turn) => turn,
+            None => match self.context.service.write_turn(self.bus, step).await {
+                Ok(turn) => turn,
+                Err(error) => return Round::Stop(Problem::from_error(&error)),
+            },
+        };
+        if turn.waited > FRESH && matches!(step, Step::PutDocument { .. }) {
+            self.turn = Some(Turn { waited: Duration::ZERO });
+            return Round::Again(Duration::ZERO);
+        }
         for sid in named(step) {
             self.tally(&sid, |tally| tally.sent = true);
         }
         let sent = Instant::now();
-        let error = match self.take(step).await {
+        self.memory.at_work = self.roster.members_of(&named(step), ownership);
+        let taken = self.take(step, turn).await;
+        self.memory.at_work.clear();
+        let error = match taken {
             Err(error) if !is_gone(step, &error) => error,
             _ => {
                 self.done(step);
@@ -278,15 +306,9 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         }
     }
 
-    async fn take(&self, step: &Step) -> Result<(), BusError> {
-        let buses = &self.context.buses;
+    async fn take(&self, step: &Step, turn: Turn) -> Result<(), BusError> {
         tracing::info!(step = %summary(step), "write");
-        let (operation, answer) = match step {
-            Step::PutStatement { sid, form } => ("PutPermission", buses.put_statement(self.bus, sid, form).await),
-            Step::PutDocument { text, .. } => ("PutPermission", buses.put_document(self.bus, text).await),
-            Step::RemoveStatement { sid } => ("RemovePermission", buses.remove_statement(self.bus, sid).await),
-        };
-        self.context.metrics.call(operation, answer.as_ref().err());
+        let answer = self.context.service.write(self.bus, step, turn).await;
         match &answer {
             Err(error) if is_gone(step, error) => tracing::info!(step = %summary(step), "was not there"),
             Err(error) => tracing::warn!(step = %summary(step), code = error.code, %error, "the write failed"),
@@ -322,58 +344,6 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         }
     }
 
-    /// Takes note where the service refused what a step says, so that the next plan does without.
-    fn refused(&mut self, step: &Step, document: &Document, ownership: &Ownership, error: &BusError) -> bool {
-        let now = Instant::now();
-        match (error.class, step) {
-            (RetryClass::Invalid, Step::PutStatement { sid, .. }) => self.refuse(sid, error),
-            (RetryClass::Invalid, Step::PutDocument { puts, .. }) if puts.len() == 1 => {
-                let foreign = document.statements().iter().filter(|live| ownership.is_foreign(live.sid()));
-                let suspects: Vec<&str> = foreign
-                    .filter(|live| live.sid().is_none() || live.dead_principals().next().is_some())
-                    .map(busgrant_policy::document::LiveStatement::text)
-                    .collect();
-                for text in &suspects {
-                    self.memory.block((*text).to_owned(), error.message.clone(), now);
-                }
-                !suspects.is_empty() || puts.first().is_some_and(|sid| self.refuse(sid, error))
-            }
-            (RetryClass::Invalid, Step::PutDocument { .. }) if !self.singly => {
-                self.singly = true;
-                true
-            }
-            // After other steps of this round the length is not known: the next read tells it.
-            (RetryClass::TooLong, _) if !self.written.is_empty() => true,
-            (RetryClass::TooLong, Step::PutDocument { text, .. }) => self.learn_quota(text.len()),
-            (RetryClass::TooLong, Step::PutStatement { sid, .. }) => {
-                let claims = self.roster.claims(false);
-                let claim = claims.into_iter().find(|claim| claim.statement.sid == *sid);
-                let new = claim.map_or(0, |claim| claim.statement.to_text().len() + 1);
-                let old = document.get(sid.as_str()).map_or(0, |live| live.size() + 1);
-                self.learn_quota(document.size().max(document.frame_size()) + new - old.min(new))
-            }
-            _ => false,
-        }
-    }
-
-    /// A policy of this length was too long: shorter ones may do, for a while.
-    fn learn_quota(&mut self, refused: usize) -> bool {
-        let assumed = self.limits().characters;
-        let quota = assumed.min(refused.saturating_sub(1));
-        tracing::warn!(quota, assumed, "the policy quota is smaller than assumed");
-        self.memory.learn_quota(quota, Instant::now());
-        quota < assumed
-    }
-
-    fn refuse(&mut self, sid: &Sid, error: &BusError) -> bool {
-        let claims = self.roster.claims(false);
-        let Some(claim) = claims.into_iter().find(|claim| claim.statement.sid == *sid) else {
-            return false;
-        };
-        self.memory.refuse(claim.statement.to_text(), error.message.clone(), Instant::now());
-        true
-    }
-
     fn tally(&mut self, sid: &Sid, change: impl FnOnce(&mut Tally)) {
         if let Some(owned) = self.context.settings.owner.read(sid.as_str()) {
             change(self.landing.tallies.entry(owned.object).or_default());
@@ -388,9 +358,13 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                 let limits = Limits { document_writes, ..self.limits() };
                 self.landing.watched = self.plan_with(document, &limits, true).0;
             }
-            self.memory.last_read = Some((document.clone(), self.read_at));
+            if let Some(before) = &self.before_writes {
+                self.landing.foreign = foreign_changes(before, document, &self.context.settings.owner);
+            }
+            self.memory.last_read = Some(LastRead { policy: self.policy.take(), at: self.read_at });
             self.landing.read_at = Some(self.read_at);
         }
+        self.memory.has_landed = true;
         self.landing.read = read;
         self.landing.trouble = trouble;
         self.landing

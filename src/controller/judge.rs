@@ -184,7 +184,8 @@ fn verdict(
         format!("statement {name}: {}{more}", message.as_deref().unwrap_or(reason))
     };
     let permanent: fn(Reason) -> bool = |reason| matches!(reason, Reason::PolicyFull | Reason::DocumentWritesDenied);
-    let mendable: fn(Reason) -> bool = |reason| matches!(reason, Reason::StatementRefused | Reason::DocumentBlocked);
+    let mendable: fn(Reason) -> bool =
+        |reason| matches!(reason, Reason::StatementRefused | Reason::DocumentBlocked | Reason::Contended);
     if let Some(statement) = first(permanent) {
         return Verdict::Stalled(statement.reason, told(statement));
     }

@@ -81,6 +81,12 @@ impl Ledger {
         entry.served == Some(Fingerprint::of(object)) && !due && !entry.was_overwritten(object)
     }
 
+    /// Whether this very object, or a later one of it, was acted on.
+    pub fn was_served(&self, object: &Permission) -> bool {
+        let served = self.get(object.uid()).served;
+        served.is_some_and(|served| served == Fingerprint::of(object) || served.generation > object.generation())
+    }
+
     /// The status of an object: what we wrote last, where the watch has not shown that yet.
     pub fn status_of(&self, object: &Permission) -> Arc<EventBusPermissionStatus> {
         match self.get(object.uid()).written {

@@ -1,21 +1,41 @@
 //! What is remembered of one bus between flights. Nothing of it decides whose a statement is; losing it costs calls only.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use busgrant_policy::{Document, ObjectId, Sid};
+use busgrant_policy::{ObjectId, Sid};
 use tokio::time::Instant;
+
+use super::permission::Permission;
 
 /// How long a statement of a deleted object is looked out for, since a call that was late may bring it back.
 const TOMBSTONE: Duration = Duration::from_hours(1);
 /// How long a refused statement is left alone: from the first to the longest.
 const REFUSAL: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(10));
+/// A statement that others changed so often within this time is contended, and put again only after as long.
+const CONTENTION: (usize, Duration) = (3, Duration::from_mins(10));
+
+/// A policy as it was read. Kept as text, which takes a fraction of what it takes parsed.
+#[derive(Debug, Clone)]
+pub struct LastRead {
+    /// The policy, if the bus had one.
+    pub policy: Option<String>,
+    /// When it was asked for.
+    pub at: Instant,
+}
 
 /// What is remembered of one bus.
 #[derive(Debug, Default)]
 pub struct Memory {
     /// The last read that no write came after.
-    pub last_read: Option<(Document, Instant)>,
+    pub last_read: Option<LastRead>,
+    /// When the sweep last saw the policy of the last read, unless it has seen another since.
+    pub confirmed: Option<Instant>,
+    /// Whether a flight of this process has landed.
+    pub has_landed: bool,
+    /// The objects that are being worked for at this moment: where the controller fails, it fails at these.
+    pub at_work: Vec<Arc<Permission>>,
     /// Until when a call without an answer may still take effect.
     pub unknown_until: Option<Instant>,
     /// Whether that call may have been a predecessor's, so that nothing of ours was in it.
@@ -31,6 +51,15 @@ pub struct Memory {
     tombstones: BTreeMap<ObjectId, Instant>,
     refused: HashMap<String, Refusal>,
     blocking: HashMap<String, Refusal>,
+    /// Statements of ours that others changed, by what the statement says.
+    disturbed: HashMap<String, Disturbance>,
+}
+
+#[derive(Debug, Default)]
+struct Disturbance {
+    /// When others changed it, the last times.
+    changes: VecDeque<Instant>,
+    contended_until: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +88,38 @@ impl Memory {
             self.unknown_until = Some(until);
             self.unknown_inherited = true;
         }
+    }
+
+    /// What a predecessor may have sent is no longer waited for on this bus.
+    pub fn forget_inherited(&mut self) {
+        if self.unknown_inherited {
+            self.unknown_until = None;
+            self.unknown_inherited = false;
+        }
+    }
+
+    /// Whether there is nothing that a later flight must know.
+    pub fn is_blank(&self, now: Instant) -> bool {
+        !self.is_outcome_open(now) && self.buried(now).is_empty()
+    }
+
+    /// Others changed or removed a statement that stood.
+    pub fn disturb(&mut self, text: String, now: Instant) {
+        let (often, within) = CONTENTION;
+        self.disturbed.retain(|_, before| before.is_recent(now));
+        let Disturbance { changes, contended_until } = self.disturbed.entry(text).or_default();
+        changes.push_back(now);
+        changes.retain(|at| now < *at + within);
+        // Once contended it stays so, unless it is left in peace for as long.
+        if changes.len() >= often || contended_until.is_some() {
+            *contended_until = Some(now + within);
+        }
+    }
+
+    /// Statements of ours that others change again and again, so that they are not put again now.
+    pub fn contended(&self, now: Instant) -> BTreeSet<String> {
+        let held = |one: &Disturbance| one.contended_until.is_some_and(|until| now < until);
+        self.disturbed.iter().filter(|(_, one)| held(one)).map(|(text, _)| text.clone()).collect()
     }
 
     /// How many characters a policy may have, where so many are said to be allowed.
@@ -122,7 +183,15 @@ impl Memory {
     pub fn next_change(&self, now: Instant) -> Option<Instant> {
         let refusals = self.refused.values().chain(self.blocking.values()).map(|refusal| refusal.until);
         let quota = self.quota.map(|(_, until)| until);
-        refusals.chain(self.unknown_until).chain(quota).filter(|at| now < *at).min()
+        let contentions = self.disturbed.values().filter_map(|one| one.contended_until);
+        refusals.chain(contentions).chain(self.unknown_until).chain(quota).filter(|at| now < *at).min()
+    }
+}
+
+impl Disturbance {
+    fn is_recent(&self, now: Instant) -> bool {
+        let last = self.changes.back().copied().max(self.contended_until);
+        last.is_some_and(|last| now < last + CONTENTION.1)
     }
 }
 
@@ -135,4 +204,39 @@ fn remember(refusals: &mut HashMap<String, Refusal>, text: String, message: Stri
 
 fn current(refusals: &HashMap<String, Refusal>, now: Instant) -> BTreeSet<String> {
     refusals.iter().filter(|(_, refusal)| now < refusal.until).map(|(text, _)| text.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn what_others_changed_three_times_in_ten_minutes_waits_ten_minutes() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        let contended = |memory: &Memory, at| memory.contended(at).len();
+        for minute in [0, 4, 9] {
+            assert_eq!(contended(&memory, start + minute * MINUTE), 0);
+            memory.disturb("statement".to_owned(), start + minute * MINUTE);
+        }
+        assert_eq!(contended(&memory, start + 9 * MINUTE), 1);
+        assert_eq!(memory.next_change(start + 9 * MINUTE), Some(start + 19 * MINUTE));
+        assert_eq!(contended(&memory, start + 19 * MINUTE), 0);
+        // Put again, and changed again: once is enough now.
+        memory.disturb("statement".to_owned(), start + 20 * MINUTE);
+        assert_eq!(contended(&memory, start + 29 * MINUTE), 1);
+        // Put again, and left in peace.
+        memory.disturb("statement".to_owned(), start + 50 * MINUTE);
+        assert_eq!(contended(&memory, start + 50 * MINUTE), 0);
+    }
+
+    #[test]
+    fn what_others_change_now_and_then_is_put_again_at_once() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        for minute in [0, 6, 12, 18, 24] {
+            memory.disturb("statement".to_owned(), start + minute * MINUTE);
+            assert!(memory.contended(start + minute * MINUTE).is_empty(), "{minute}");
+        }
+    }
 }

@@ -25,6 +25,13 @@ struct Bus {
     bus: String,
 }
 
+/// What happened to a statement of somebody else's.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ForeignChange {
+    bus: String,
+    kind: String,
+}
+
 /// How a reconciliation ended.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Result {
@@ -42,6 +49,8 @@ pub struct Metrics {
     flights: Family<Bus, Counter>,
     reconciles: Family<Result, Counter>,
     status_writes: Counter,
+    foreign_changes: Family<ForeignChange, Counter>,
+    panics: Counter,
 }
 
 impl Metrics {
@@ -80,6 +89,16 @@ impl Metrics {
                 "Statuses written to Kubernetes",
                 metrics.status_writes.clone(),
             );
+            registry.register(
+                "busgrant_foreign_statement_changes",
+                "Statements of others that changed or vanished between a read before a write of ours and the read after",
+                metrics.foreign_changes.clone(),
+            );
+            registry.register(
+                "controller_runtime_reconcile_panics",
+                "Objects at which the controller itself failed, each of which is then left alone for a while",
+                metrics.panics.clone(),
+            );
             registry.register("controller_runtime_reconcile", "Reconciliations, by result", metrics.reconciles.clone());
         }
         metrics
@@ -110,6 +129,29 @@ impl Metrics {
         self.flights.get_or_create(&bus).inc();
         if let Some(orphans) = orphans.and_then(|orphans| i64::try_from(orphans).ok()) {
             self.orphans.get_or_create(&bus).set(orphans);
+        }
+    }
+
+    /// A statement of somebody else's changed or vanished around a write of ours.
+    pub fn foreign_change(&self, bus: &BusArn, kind: &str) {
+        let labels = ForeignChange { bus: bus.to_string(), kind: kind.to_owned() };
+        self.foreign_changes.get_or_create(&labels).inc();
+    }
+
+    /// The controller itself failed at an object or a bus.
+    pub fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// A bus has no objects any more.
+    pub fn forget(&self, bus: &BusArn) {
+        let labels = Bus { bus: bus.to_string() };
+        self.conflicts.remove(&labels);
+        self.lost_updates.remove(&labels);
+        self.orphans.remove(&labels);
+        self.flights.remove(&labels);
+        for kind in ["changed", "vanished"] {
+            self.foreign_changes.remove(&ForeignChange { bus: bus.to_string(), kind: kind.to_owned() });
         }
     }
 

@@ -7,17 +7,24 @@
 pub mod backoff;
 pub mod context;
 pub mod flight;
+pub mod foreign;
+pub mod index;
 pub mod judge;
+mod known;
 pub mod kubernetes;
 pub mod lease;
 pub mod ledger;
+mod lessons;
 pub mod memory;
 pub mod metrics;
 pub mod permission;
+pub mod quarantine;
+pub mod rate;
 pub mod reconcile;
 pub mod report;
 pub mod retry;
 pub mod roster;
+pub mod service;
 pub mod settings;
 pub mod statements;
 pub mod status;
@@ -25,20 +32,16 @@ pub mod sweep;
 pub mod worker;
 pub mod writes;
 
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::time::Duration;
-
 use futures::future::{join_all, select};
 use futures::{FutureExt, StreamExt};
 use kube::Api;
-use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::controller::{Config, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::watcher;
+use std::future::Future;
+use std::sync::Arc;
 
 use self::context::Context;
-use self::kubernetes::Error;
 use self::metrics::Metrics;
 use self::permission::Permission;
 use self::settings::Settings;
@@ -46,8 +49,6 @@ use crate::port::EventBuses;
 
 /// A dead connection to the API server is noticed after this long at most, in seconds.
 const WATCH_LIMIT: u32 = 30;
-/// An object whose reconciliation panicked is left alone for this long.
-const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// Runs until `stop` comes, then finishes what is under way.
 pub async fn run<B: EventBuses>(
@@ -80,7 +81,7 @@ pub async fn run<B: EventBuses>(
     let watches = controllers.into_iter().map(|controller| {
         let metrics = context.metrics.clone();
         let results = controller.run(
-            guarded,
+            reconcile::reconcile,
             |object, error, context| reconcile::after_error(&object, error, &context),
             Arc::clone(&context),
         );
@@ -94,15 +95,6 @@ pub async fn run<B: EventBuses>(
     });
     select(sweep, join_all(watches).boxed()).await;
     // Flights that nobody waits for end too, and no more begin.
+    context.end();
     let _closed = context.flights.write().await;
-}
-
-/// A reconciliation that panics fails alone.
-async fn guarded<B: EventBuses>(object: Arc<Permission>, context: Arc<Context<B>>) -> Result<Action, Error> {
-    let (namespace, name) = (object.namespace().to_owned(), object.name().to_owned());
-    let reconciled = AssertUnwindSafe(reconcile::reconcile(object, context)).catch_unwind().await;
-    reconciled.unwrap_or_else(|_| {
-        tracing::error!(namespace, name, "the reconciliation panicked; the object is left alone for a minute");
-        Ok(Action::requeue(AFTER_PANIC))
-    })
 }

@@ -1,11 +1,14 @@
 //! What is done when an object was created, changed or deleted.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use kube::runtime::controller::Action;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
+use super::backoff::jittered;
 use super::context::Context;
 use super::kubernetes::Error;
 use super::ledger::Fingerprint;
@@ -17,15 +20,49 @@ use crate::port::EventBuses;
 /// The pause before an object is looked at again that a flight left out.
 const LEFT_OUT: Duration = Duration::from_secs(2);
 
-/// Holds a new object, has its bus served, lets go of one whose statements stay.
+/// [`attend`], as kube's controller calls it.
 pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Context<B>>) -> Result<Action, Error> {
-    if context.ledger.is_served(&object, Instant::now()) {
-        return Ok(again_at(context.ledger.get(object.uid()).retry_at));
+    let again = guarded(&object, &context).await?;
+    Ok(again.map_or_else(Action::await_change, |at| Action::requeue(at.saturating_duration_since(Instant::now()))))
+}
+
+/// [`attend`] for an object that a flight left out, after a pause and until it comes to an end.
+pub async fn reconcile_later<B: EventBuses>(object: Arc<Permission>, context: Arc<Context<B>>) {
+    let key = (object.namespace().into(), object.name().into());
+    let mut at = Instant::now() + LEFT_OUT;
+    loop {
+        sleep_until(at).await;
+        let Some(current) = context.object(&key) else { return };
+        at = match guarded(&current, &context).await {
+            Ok(Some(again)) => again,
+            Ok(None) => return,
+            Err(error) => Instant::now() + pause_after(&current, &error, &context),
+        };
     }
+}
+
+/// An object at which the controller itself fails, fails alone.
+async fn guarded<B: EventBuses>(object: &Arc<Permission>, context: &Arc<Context<B>>) -> Result<Option<Instant>, Error> {
+    match AssertUnwindSafe(attend(object, context)).catch_unwind().await {
+        Ok(attended) => attended,
+        Err(_) => Ok(Some(context.isolate(object).await)),
+    }
+}
+
+/// Holds a new object, has its bus served, lets go of one whose statements stay. Gives when to look at it again, if nothing
+/// else comes before. It does not wait for the bus: a bus that is slow holds up no other.
+async fn attend<B: EventBuses>(object: &Arc<Permission>, context: &Arc<Context<B>>) -> Result<Option<Instant>, Error> {
+    if context.ledger.is_served(object, Instant::now()) {
+        return Ok(context.ledger.get(object.uid()).retry_at);
+    }
+    if let Some(until) = context.quarantine.until(object) {
+        return Ok(Some(until));
+    }
+    context.index.note(object);
     if object.is_deleting() {
         if !object.is_held() {
             context.ledger.forget(object.uid());
-            return Ok(Action::await_change());
+            return Ok(None);
         }
         let stays = match context.is_definition_going().await {
             _ if object.is_retained() => true,
@@ -33,23 +70,23 @@ pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Cont
             Err(error) => {
                 let message = format!("while deleting: busgrant's own definition can't be read: {error}");
                 let problem = Problem { reason: Reason::AccessDenied, message, mendable: true };
-                return Ok(again_at(context.report_problem(&object, &problem).await));
+                return Ok(context.report_problem(object, &problem).await);
             }
         };
         if stays {
             let note = "its statements stay on the bus";
-            context.tell(&object, false, Reason::Retained, "Delete", note);
-            context.let_go(&object).await?;
-            return Ok(Action::await_change());
+            context.tell(object, false, Reason::Retained, "Delete", note);
+            context.let_go(object).await?;
+            return Ok(None);
         }
     }
     if let (Err(error), false) = (&object.spec, object.is_deleting()) {
         let message = format!("this version of busgrant can't read it, so nothing of it is acted on: {error}");
         let problem = Problem { reason: Reason::Unreadable, message, mendable: false };
-        return Ok(again_at(context.report_problem(&object, &problem).await));
+        return Ok(context.report_problem(object, &problem).await);
     }
     let resolved = match context.identity().await {
-        Ok(identity) => context.resolve(&object, &identity),
+        Ok(identity) => context.resolve(object, &identity),
         Err(error) => Err(Problem::from_error(&error)),
     };
     let bus = match resolved {
@@ -58,30 +95,27 @@ pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Cont
             if problem.reason == Reason::CredentialsUnavailable {
                 context.forget_identity().await;
             }
-            return Ok(again_at(context.report_problem(&object, &problem).await));
+            return Ok(context.report_problem(object, &problem).await);
         }
     };
     if !object.is_held() {
         // The watch shows the object again once it is held; until then it does not count.
-        context.note_held(&object);
-        context.hold(&object).await?;
-        return Ok(Action::await_change());
+        context.note_held(object);
+        context.hold(object).await?;
+        return Ok(None);
     }
-    context.worker(&bus).serve(Arc::clone(&object)).await;
-    // From here the bus's worker tries again by itself, unless the flight had to leave the object out.
-    let entry = context.ledger.get(object.uid());
-    match entry.served {
-        Some(served) if served == Fingerprint::of(&object) => Ok(Action::await_change()),
-        _ => Ok(Action::requeue(LEFT_OUT)),
-    }
+    context.worker(&bus).ask(Arc::clone(object));
+    // From here the bus's worker tries again by itself.
+    Ok(None)
 }
 
-fn again_at(at: Option<Instant>) -> Action {
-    at.map_or_else(Action::await_change, |at| Action::requeue(at.saturating_duration_since(Instant::now())))
+/// What kube's controller does after a call to Kubernetes failed.
+pub fn after_error<B>(object: &Permission, error: &Error, context: &Context<B>) -> Action {
+    Action::requeue(pause_after(object, error, context))
 }
 
 /// The pause after a call to Kubernetes failed: attempts are counted for each object, whatever the watch brings.
-pub fn after_error<B>(object: &Permission, error: &Error, context: &Context<B>) -> Action {
+fn pause_after<B>(object: &Permission, error: &Error, context: &Context<B>) -> Duration {
     tracing::warn!(namespace = object.namespace(), name = object.name(), %error, "tried again later");
     context.metrics.reconcile("error");
     let mut attempts = 0;
@@ -91,5 +125,5 @@ pub fn after_error<B>(object: &Permission, error: &Error, context: &Context<B>) 
         }
         attempts = entry.attempts;
     });
-    Action::requeue(super::backoff::jittered(Duration::from_millis(200), attempts.max(1), Duration::from_mins(1)))
+    jittered(Duration::from_millis(200), attempts.max(1), Duration::from_mins(1))
 }

@@ -1,5 +1,6 @@
 //! After a flight: each object's status, events and finalizer, and when it is to be tried again.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use busgrant_policy::{BusArn, DocumentWrites, Ownership};
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use super::backoff::jittered;
 use super::context::Context;
 use super::flight::Landing;
+use super::foreign::ForeignChange;
 use super::judge::{Acceptance, Circumstances, Outcome, Verdict, count, judge, unworkable};
 use super::ledger::Fingerprint;
 use super::memory::Memory;
@@ -91,7 +93,8 @@ impl<B: EventBuses> Context<B> {
         let settles = memory.next_change(now);
         let sent = landing.tallies.values().any(|tally| tally.sent);
         let read_at = landing.read_at.unwrap_or(now);
-        let mut reports = Vec::new();
+        self.report_foreign(bus, roster, landing);
+        let (mut reports, mut failed) = (Vec::new(), Vec::new());
         for member in roster.members.iter().filter(|member| !matches!(member.role, Role::Shielded)) {
             let around = Circumstances {
                 ownership: &ownership,
@@ -99,7 +102,10 @@ impl<B: EventBuses> Context<B> {
                 documents_allowed: self.settings.document_writes == DocumentWrites::Allow,
                 refusal: &|text| memory.refusal(text).map(str::to_owned),
             };
-            let outcome = judge(member, landing, &around);
+            let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| judge(member, landing, &around))) else {
+                failed.push(member);
+                continue;
+            };
             let seen = Seen {
                 facts: Some(&facts),
                 tally: landing.tallies.get(&member.id),
@@ -108,14 +114,69 @@ impl<B: EventBuses> Context<B> {
                 inherited: memory.unknown_inherited && memory.is_outcome_open(read_at),
                 settles: settles.filter(|_| landing.trouble.is_none()),
             };
-            reports.push(self.report_one(member, outcome, seen).boxed());
+            let report = AssertUnwindSafe(self.report_one(member, outcome, seen)).catch_unwind();
+            reports.push(report.map(move |ended| ended.map_err(|_| member)).boxed());
         }
-        let ends = at_once(reports).await;
+        let (mut ends, mut isolated) = (Vec::new(), None);
+        for ended in at_once(reports).await {
+            match ended {
+                Ok(end) => ends.push(end),
+                Err(member) => failed.push(member),
+            }
+        }
+        for member in failed {
+            isolated = Some(self.isolate(&member.object).await);
+        }
         for gone in ends.iter().filter_map(|(gone, _)| *gone) {
             memory.removed.remove(gone.object.uid());
             memory.bury(gone.id.clone(), now);
         }
-        ends.into_iter().filter_map(|(_, at)| at).chain(settles).min()
+        ends.into_iter().filter_map(|(_, at)| at).chain(settles).chain(isolated).min()
+    }
+
+    /// Tells what happened to statements of others between our reads, to the objects that had something written.
+    fn report_foreign(&self, bus: &BusArn, roster: &Roster, landing: &Landing) {
+        let Some(first) = landing.foreign.first() else { return };
+        for change in &landing.foreign {
+            let ForeignChange { sid, before, after } = change;
+            tracing::warn!(%bus, sid, before, after, "somebody else's statement is not what it was before our write");
+            self.metrics.foreign_change(bus, if after.is_some() { "changed" } else { "vanished" });
+        }
+        let more = match landing.foreign.len() {
+            1 => String::new(),
+            several => format!(" (and {} more)", several - 1),
+        };
+        let note =
+            format!("between our reads before and after a write, the foreign statement {}{more}", first.summary());
+        let sent = |member: &&Member| landing.tallies.get(&member.id).is_some_and(|tally| tally.sent);
+        for member in roster.members.iter().filter(sent) {
+            self.tell(&member.object, true, Reason::ForeignStatementChanged, "Verify", &note);
+        }
+    }
+
+    /// Leaves an object alone at which the controller itself failed, and says so; gives until when.
+    pub async fn isolate(&self, object: &Permission) -> Instant {
+        let until = self.quarantine.put(object);
+        self.metrics.panicked();
+        tracing::error!(
+            namespace = object.namespace(),
+            name = object.name(),
+            "panicked at an object, which is left alone"
+        );
+        let message = "busgrant itself failed at this object, which is left alone for a while; what it has on the bus stays. \
+                       Please report this with the controller's log";
+        let problem = Problem { reason: Reason::InternalError, message: message.to_owned(), mendable: true };
+        if AssertUnwindSafe(self.report_problem(object, &problem)).catch_unwind().await.is_err() {
+            tracing::error!(namespace = object.namespace(), name = object.name(), "panicked while saying so");
+        }
+        until
+    }
+
+    /// Whether all that is on a bus was said to stand, so that a read that agrees changes nothing.
+    pub fn are_ready(&self, roster: &Roster) -> bool {
+        let mut members = roster.members.iter().filter(|member| !matches!(member.role, Role::Shielded)).peekable();
+        let is_there = members.peek().is_some();
+        is_there && members.all(|member| is_ready(&self.ledger.status_of(&member.object), &member.object))
     }
 
     /// Lets a member go whose statements are gone, or tells it how it stands.
@@ -142,8 +203,9 @@ impl<B: EventBuses> Context<B> {
 
     /// Reports every object of a bus that nothing can be done for: whose the credentials are is not known.
     pub async fn report_unidentified(&self, bus: &BusArn, problem: &Problem) -> Option<Instant> {
-        let bus = bus.to_string();
-        let objects: Vec<_> = self.objects().filter(|object| object.pinned_bus() == Some(&bus)).collect();
+        let on_bus = self.objects_on(bus).into_iter();
+        let arn = bus.to_string();
+        let objects: Vec<_> = on_bus.filter(|object| object.pinned_bus() == Some(&arn)).collect();
         let reports = objects.iter().map(|object| self.report_problem(object, problem).boxed()).collect();
         at_once(reports).await.into_iter().flatten().min()
     }
@@ -190,7 +252,7 @@ impl<B: EventBuses> Context<B> {
             _ if attempts == 0 => None,
             // Only time helps, and how long is known.
             Verdict::Working(Reason::OutcomeUnknown, _)
-            | Verdict::Waiting(Reason::StatementRefused | Reason::DocumentBlocked, _)
+            | Verdict::Waiting(Reason::StatementRefused | Reason::DocumentBlocked | Reason::Contended, _)
                 if seen.settles.is_some() =>
             {
                 seen.settles

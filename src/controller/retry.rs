@@ -43,6 +43,7 @@ impl Problem {
             RetryClass::TooLong => Reason::PolicyFull,
             RetryClass::Disabled => Reason::OperationDisabled,
             RetryClass::Invalid => Reason::StatementRefused,
+            RetryClass::NotSent => Reason::Applying,
         };
         Self { reason, message: error.to_string(), mendable: true }
     }
@@ -59,7 +60,11 @@ impl Problem {
     pub fn passes(&self) -> bool {
         matches!(
             self.reason,
-            Reason::ConcurrentModification | Reason::Throttled | Reason::ServiceUnavailable | Reason::OutcomeUnknown
+            Reason::ConcurrentModification
+                | Reason::Throttled
+                | Reason::ServiceUnavailable
+                | Reason::OutcomeUnknown
+                | Reason::Applying
         )
     }
 }

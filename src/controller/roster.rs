@@ -1,6 +1,7 @@
 //! The objects on one bus as one flight sees them: which count, what each claims, and what is to become of its statements.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use busgrant_policy::{BusArn, Claim, Document, ObjectId, Ownership, Sid, Stance, Standing};
@@ -43,13 +44,15 @@ pub struct Roster {
     pub members: Vec<Member>,
     /// Whether a member was shielded for want of an answer from Kubernetes, and the bus must be tried again.
     pub left_out: bool,
+    /// Objects at which the controller itself failed.
+    pub panicked: Vec<Arc<Permission>>,
 }
 
 impl Roster {
     /// Everything on this bus that the watch has shown.
     pub fn of<B: EventBuses>(context: &Context<B>, bus: &BusArn, identity: &Identity) -> Self {
-        let mut members = Vec::new();
-        for object in context.objects() {
+        let (mut members, mut panicked) = (Vec::new(), Vec::new());
+        for object in context.objects_on(bus) {
             let resolved = context.resolve(&object, identity).ok();
             let is_pinned = object.pinned_bus().is_some_and(|pinned| pinned == bus.to_string());
             if resolved.as_ref() != Some(bus) && !is_pinned {
@@ -58,16 +61,33 @@ impl Roster {
             let Ok(id) = object_id(object.namespace(), object.name()) else {
                 continue;
             };
-            let role = if resolved.as_ref() == Some(bus) { role(context, bus, &id, &object) } else { Role::Shielded };
+            if resolved.as_ref() != Some(bus) || context.quarantine.holds(&object) {
+                members.push(Member { object, id, role: Role::Shielded });
+                continue;
+            }
+            // An object that can't even be looked at fails alone.
+            let role = catch_unwind(AssertUnwindSafe(|| role(context, bus, &id, &object))).unwrap_or_else(|_| {
+                panicked.push(Arc::clone(&object));
+                Role::Shielded
+            });
             members.push(Member { object, id, role });
         }
         members.sort_by(|a, b| a.id.cmp(&b.id));
-        Self { members, left_out: false }
+        Self { members, left_out: false, panicked }
     }
 
     /// Whether any object's statements are to go with it.
     pub fn has_deleting(&self) -> bool {
         self.members.iter().any(|member| matches!(member.role, Role::Deleting(_)))
+    }
+
+    /// The objects whose these Sids are.
+    pub fn members_of(&self, sids: &[Sid], ownership: &Ownership) -> Vec<Arc<Permission>> {
+        let theirs = |member: &&Member| {
+            let owns = |sid: &Sid| ownership.read(Some(sid.as_str())).is_some_and(|owned| owned.object == member.id);
+            sids.iter().any(owns)
+        };
+        self.members.iter().filter(theirs).map(|member| Arc::clone(&member.object)).collect()
     }
 
     /// Leaves the statements of deleted objects where they are.

@@ -25,6 +25,8 @@ pub struct Settings {
     pub sweep_interval: Duration,
     /// How long after it was sent a call without an answer may still take effect.
     pub outcome_wait: Duration,
+    /// How many calls a second may be made in one account and Region.
+    pub requests_per_second: u32,
     /// How many objects are worked on at a time.
     pub concurrency: u16,
 }

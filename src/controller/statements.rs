@@ -75,6 +75,10 @@ fn obstacle(finding: &Finding, text: &str, around: &Circumstances) -> (Reason, O
             let said = (around.refusal)(text).unwrap_or_default();
             (Reason::StatementRefused, Some(format!("AWS refused it: {said}")))
         }
+        Obstacle::Contended => {
+            let message = "others changed it three times within ten minutes; it is put back only every ten minutes";
+            (Reason::Contended, Some(message.to_owned()))
+        }
         Obstacle::DenyUnserved { deny } => {
             (Reason::DenyUnserved, Some(format!("held back until the Deny {deny} of this object stands")))
         }

@@ -1,12 +1,16 @@
 //! One worker for each bus: one flight at a time. Whoever asks while one is under way shares the next.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use busgrant_policy::document::LiveStatement;
 use busgrant_policy::{BusArn, Document};
 use futures::FutureExt;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
@@ -15,6 +19,7 @@ use super::context::Context;
 use super::flight::Flight;
 use super::memory::Memory;
 use super::permission::Permission;
+use super::reconcile::reconcile_later;
 use super::retry::Problem;
 use super::roster::Roster;
 use crate::api::Reason;
@@ -33,13 +38,28 @@ pub struct Worker {
     seen: Arc<Seen>,
 }
 
-/// What the bus was last seen to hold, as a digest, and when that was last confirmed.
-type Seen = Mutex<Option<(u64, Instant)>>;
+/// What the bus was last seen to hold.
+#[derive(Debug, Default)]
+struct Seen {
+    policy: Mutex<Option<SeenPolicy>>,
+    /// Whether nobody waits and nothing has to be remembered.
+    is_idle: AtomicBool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct SeenPolicy {
+    /// Of the text, which need not be parsed where it is the same.
+    text: u64,
+    /// Of the statements in whatever order.
+    statements: u64,
+    /// When that was last confirmed.
+    at: Instant,
+}
 
 #[derive(Debug)]
 enum Request {
-    /// An object wants to be served; answered when a flight that began after this has landed.
-    Serve(Arc<Permission>, oneshot::Sender<()>),
+    /// An object wants to be served.
+    Serve(Arc<Permission>),
     /// The bus was seen to differ from the last read.
     Changed,
 }
@@ -56,22 +76,63 @@ impl Worker {
         Self { requests, seen }
     }
 
-    /// Waits for a flight that sees this object as it is now or newer.
-    pub async fn serve(&self, object: Arc<Permission>) {
-        let (answer, landed) = oneshot::channel();
-        if self.requests.send(Request::Serve(object, answer)).is_ok() {
-            // An error says that the worker is gone, with the controller.
-            let _ = landed.await;
+    /// Has an object served, by a flight that sees it as it is now or newer.
+    pub fn ask(&self, object: Arc<Permission>) {
+        // An error says that the worker is gone, with the controller.
+        let _ = self.requests.send(Request::Serve(object));
+    }
+
+    /// Has the bus looked at, if its policy is not what it was last seen to be. Nothing: it was not to be seen.
+    pub fn compare(&self, policy: Option<&Option<String>>) {
+        let mut seen = self.seen.policy();
+        let same = match (&mut *seen, policy) {
+            (Some(seen), Some(policy)) => seen.confirm(policy.as_deref()),
+            _ => false,
+        };
+        if !same {
+            let _ = self.requests.send(Request::Changed);
         }
     }
 
-    /// Has the bus looked at, if its policy is not what it was last seen to be.
-    pub fn compare(&self, policy: Option<&Document>) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&mut *seen, policy.map(digest)) {
-            (Some((known, at)), Some(listed)) if *known == listed => *at = Instant::now(),
-            _ => drop(self.requests.send(Request::Changed)),
+    /// Whether nobody else can reach this worker, and it has nothing to do and to remember.
+    pub fn may_retire(&self) -> bool {
+        // The worker's task holds the other one.
+        Arc::strong_count(&self.seen) == 2 && self.seen.is_idle.load(Ordering::Acquire)
+    }
+}
+
+impl Request {
+    fn object(self) -> Option<Arc<Permission>> {
+        match self {
+            Self::Serve(object) => Some(object),
+            Self::Changed => None,
         }
+    }
+}
+
+impl Seen {
+    fn policy(&self) -> MutexGuard<'_, Option<SeenPolicy>> {
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SeenPolicy {
+    fn of(policy: Option<&str>) -> Option<Self> {
+        let document = Document::parse(policy).ok()?;
+        Some(Self { text: digest(&policy), statements: digest_of(&document), at: Instant::now() })
+    }
+
+    /// Whether a policy holds the same; then it is as of now.
+    fn confirm(&mut self, policy: Option<&str>) -> bool {
+        if self.text == digest(&policy) {
+            self.at = Instant::now();
+            return true;
+        }
+        let Some(other) = Self::of(policy).filter(|other| other.statements == self.statements) else {
+            return false;
+        };
+        *self = other;
+        true
     }
 }
 
@@ -92,34 +153,55 @@ async fn work<B: EventBuses>(
             },
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
+        seen.is_idle.store(false, Ordering::Release);
         while let Ok(request) = inbox.try_recv() {
             requests.push(request);
         }
         let Some(context) = context.upgrade() else { return };
         if is_needed(&context, &requests, wake) {
             let _flying = context.flights.read().await;
-            let confirmed = seen.lock().unwrap_or_else(PoisonError::into_inner).map(|(_, at)| at);
             let changed = requests.iter().any(|request| matches!(request, Request::Changed));
-            memory.last_read = memory.last_read.filter(|_| !changed).zip(confirmed).map(|((read, _), at)| (read, at));
+            memory.confirmed = seen.policy().filter(|_| !changed).map(|seen| seen.at);
             let flight = AssertUnwindSafe(fly(&context, &bus, &mut memory, &seen)).catch_unwind().await;
-            wake = flight.unwrap_or_else(|_| {
-                tracing::error!("a flight panicked; the bus is left alone for a minute");
-                Some(Instant::now() + AFTER_PANIC)
-            });
+            wake = match flight {
+                Ok(wake) => wake,
+                Err(_) => Some(after_panic(&context, &mut memory).await),
+            };
         }
-        for request in requests {
-            if let Request::Serve(_, answer) = request {
-                let _ = answer.send(());
+        // A flight may have had to leave an object out, or it may mean another bus by now.
+        let asked = requests.into_iter().filter_map(Request::object).map(|object| (object.uid().to_owned(), object));
+        for object in asked.collect::<HashMap<_, _>>().into_values() {
+            if !context.ledger.was_served(&object) {
+                tokio::spawn(reconcile_later(object, Arc::clone(&context)));
             }
         }
+        let is_idle = wake.is_none() && memory.is_blank(Instant::now());
+        seen.is_idle.store(is_idle, Ordering::Release);
     }
+}
+
+/// Whether the flight failed at some objects, which are left alone, or it is not known at which; gives when to try again.
+async fn after_panic<B: EventBuses>(context: &Context<B>, memory: &mut Memory) -> Instant {
+    let now = Instant::now();
+    // Whatever was being sent may have been.
+    memory.lost_answer(now, context.settings.outcome_wait);
+    let failed_at = std::mem::take(&mut memory.at_work);
+    if failed_at.is_empty() {
+        context.metrics.panicked();
+        tracing::error!("a flight panicked; the bus is left alone for a minute");
+        return now + AFTER_PANIC;
+    }
+    for object in failed_at {
+        context.isolate(&object).await;
+    }
+    now + AFTER_LEFT_OUT
 }
 
 /// Whether anything that was asked for is not done yet: the last flight may have served objects that asked meanwhile.
 fn is_needed<B>(context: &Context<B>, requests: &[Request], wake: Option<Instant>) -> bool {
     let now = Instant::now();
     let open = requests.iter().any(|request| match request {
-        Request::Serve(object, _) => !context.ledger.is_served(object, now),
+        Request::Serve(object) => !context.ledger.is_served(object, now),
         Request::Changed => true,
     });
     open || wake.is_some_and(|wake| wake <= now)
@@ -136,11 +218,18 @@ async fn fly<B: EventBuses>(
         Err(error) => return context.report_unidentified(bus, &Problem::from_error(&error)).await,
     };
     let mut roster = Roster::of(context, bus, &identity);
+    let mut isolated = None;
+    for object in std::mem::take(&mut roster.panicked) {
+        isolated = Some(context.isolate(&object).await);
+    }
     for member in &roster.members {
         memory.unbury(&member.id);
     }
     if roster.members.iter().any(|member| context.is_inherited(&member.object)) {
         memory.inherit(context.started + context.settings.outcome_wait);
+    }
+    if !memory.has_landed && context.are_ready(&roster) {
+        memory.last_read = context.first_look(bus).await;
     }
     if roster.has_deleting() {
         let going = context.is_definition_going().await;
@@ -151,24 +240,33 @@ async fn fly<B: EventBuses>(
     }
     context.pin(bus, &mut roster).await;
     let landing = Flight::new(context, bus, &roster, memory).fly().await;
-    let read = landing.read.as_ref().map(|read| (digest(read), Instant::now()));
-    *seen.lock().unwrap_or_else(PoisonError::into_inner) = read;
+    if landing.trouble.is_some() && context.is_ending() {
+        return None;
+    }
+    let read = memory.last_read.as_ref().filter(|_| landing.read.is_some());
+    *seen.policy() = read.and_then(|read| SeenPolicy::of(read.policy.as_deref()));
     if landing.trouble.as_ref().is_some_and(|trouble| trouble.reason == Reason::CredentialsUnavailable) {
         context.forget_identity().await;
+    }
+    if landing.confirmed_only {
+        // What a predecessor may have sent, the sweep after the wait shows.
+        memory.forget_inherited();
     }
     let retry = context.report(bus, &roster, memory, &landing).await;
     memory.left_out = if roster.left_out { memory.left_out + 1 } else { 0 };
     let again = roster.left_out.then(|| Instant::now() + jittered(AFTER_LEFT_OUT, memory.left_out, AFTER_PANIC));
-    retry.into_iter().chain(again).min()
+    retry.into_iter().chain(again).chain(isolated).min()
 }
 
 /// A number that says whether two reads hold the same statements, in whatever order.
-fn digest(document: &Document) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut texts: Vec<&str> =
-        document.statements().iter().map(busgrant_policy::document::LiveStatement::text).collect();
+fn digest_of(document: &Document) -> u64 {
+    let mut texts: Vec<&str> = document.statements().iter().map(LiveStatement::text).collect();
     texts.sort_unstable();
+    digest(&(document.knows_variables(), texts))
+}
+
+fn digest(what: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (document.knows_variables(), texts).hash(&mut hasher);
+    what.hash(&mut hasher);
     hasher.finish()
 }

@@ -57,6 +57,8 @@ pub struct Limits {
     pub document_writes: DocumentWrites,
     /// Statements (by [`crate::Statement::to_text`]) that the service refused and that are not to be tried now.
     pub refused: BTreeSet<String>,
+    /// Statements (likewise) that others change again and again, and that are not to be put again now.
+    pub contended: BTreeSet<String>,
     /// Texts of live statements of others with which the service refuses any document.
     pub blocking: BTreeSet<String>,
     /// Statements of ours to remove before they are put again: the service keeps a dead principal of theirs otherwise.
@@ -71,6 +73,7 @@ impl Default for Limits {
             characters: 10_240,
             document_writes: DocumentWrites::Allow,
             refused: BTreeSet::new(),
+            contended: BTreeSet::new(),
             blocking: BTreeSet::new(),
             reset: BTreeSet::new(),
             singly: false,
@@ -115,6 +118,8 @@ pub enum Obstacle {
     },
     /// The service refused this very statement.
     Refused,
+    /// Others change this very statement again and again.
+    Contended,
     /// An Allow, held back while a Deny of the same object does not stand.
     DenyUnserved {
         /// The Deny's name in the object.

@@ -210,6 +210,8 @@ pub(crate) fn obstacles(survey: &Survey, limits: &Limits, blocked: Option<&Strin
     for pending in &survey.pending {
         let obstacle = if limits.refused.contains(&pending.text) {
             Some(Obstacle::Refused)
+        } else if limits.contended.contains(&pending.text) {
+            Some(Obstacle::Contended)
         } else if pending.form.is_some() {
             None
         } else if limits.document_writes == DocumentWrites::Deny {

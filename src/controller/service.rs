@@ -1,0 +1,123 @@
+//! Every call to the bus service, at the rate that is allowed, and counted.
+
+use std::time::Duration;
+
+use busgrant_policy::{AccountId, BusArn, Region, Step};
+
+use super::metrics::Metrics;
+use super::rate::{Rates, Urgency};
+use crate::port::{BusError, BusState, EventBuses, Identity, RetryClass};
+
+/// A list that has no end by then is given up: 1,000 pages of 100 buses.
+const MOST_PAGES: usize = 1000;
+
+/// The service as the controller calls it.
+pub struct Service<B> {
+    buses: B,
+    rates: Rates,
+    metrics: Metrics,
+}
+
+/// The right to make one call.
+#[derive(Debug)]
+pub struct Turn {
+    /// How long it had to be waited for.
+    pub waited: Duration,
+}
+
+impl<B: EventBuses> Service<B> {
+    /// The service, called so often a second at most in each account and Region.
+    pub fn new(buses: B, per_second: u32, metrics: Metrics) -> Self {
+        Self { buses, rates: Rates::new(per_second), metrics }
+    }
+
+    /// The Region of a bus that names none.
+    pub fn home_region(&self) -> Option<Region> {
+        self.buses.home_region()
+    }
+
+    /// Calls that would have to wait are no longer made.
+    pub fn close(&self) {
+        self.rates.close();
+    }
+
+    /// Whose credentials these are.
+    pub async fn identity(&self) -> Result<Identity, BusError> {
+        let answer = self.buses.identity().await;
+        self.metrics.call("GetCallerIdentity", answer.as_ref().err());
+        answer
+    }
+
+    /// One bus.
+    pub async fn describe(&self, bus: &BusArn, urgency: Urgency) -> Result<BusState, BusError> {
+        const OPERATION: &str = "DescribeEventBus";
+        self.turn(bus.account(), bus.region(), urgency, OPERATION).await?;
+        let answer = self.buses.describe(bus).await;
+        self.metrics.call(OPERATION, answer.as_ref().err());
+        answer
+    }
+
+    /// Every bus of an account and Region.
+    pub async fn list(&self, account: &AccountId, region: &Region) -> Result<Vec<BusState>, BusError> {
+        const OPERATION: &str = "ListEventBuses";
+        let mut buses = Vec::new();
+        let mut after = None;
+        for _ in 0..MOST_PAGES {
+            self.turn(account, region, Urgency::Other, OPERATION).await?;
+            let page = self.buses.list(region, after.as_deref()).await;
+            self.metrics.call(OPERATION, page.as_ref().err());
+            let page = page?;
+            buses.extend(page.buses);
+            // A token that comes again would have no end.
+            match page.next.filter(|next| after.as_ref() != Some(next)) {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        Ok(buses)
+    }
+
+    /// Waits until a write of the bus may be sent.
+    pub async fn write_turn(&self, bus: &BusArn, step: &Step) -> Result<Turn, BusError> {
+        let urgency = match step {
+            Step::RemoveStatement { .. } => Urgency::Removal,
+            Step::PutStatement { .. } | Step::PutDocument { .. } => Urgency::Other,
+        };
+        let waited = self.turn(bus.account(), bus.region(), urgency, operation(step)).await?;
+        Ok(Turn { waited })
+    }
+
+    /// Sends a write, whose turn has come.
+    pub async fn write(&self, bus: &BusArn, step: &Step, _turn: Turn) -> Result<(), BusError> {
+        let answer = match step {
+            Step::PutStatement { sid, form } => self.buses.put_statement(bus, sid, form).await,
+            Step::PutDocument { text, .. } => self.buses.put_document(bus, text).await,
+            Step::RemoveStatement { sid } => self.buses.remove_statement(bus, sid).await,
+        };
+        self.metrics.call(operation(step), answer.as_ref().err());
+        answer
+    }
+
+    async fn turn(
+        &self,
+        account: &AccountId,
+        region: &Region,
+        urgency: Urgency,
+        operation: &'static str,
+    ) -> Result<Duration, BusError> {
+        let turn = self.rates.turn(account, region, urgency).await;
+        turn.map_err(|_| BusError {
+            class: RetryClass::NotSent,
+            operation,
+            code: None,
+            message: "not sent: the controller is about to end".to_owned(),
+        })
+    }
+}
+
+fn operation(step: &Step) -> &'static str {
+    match step {
+        Step::PutStatement { .. } | Step::PutDocument { .. } => "PutPermission",
+        Step::RemoveStatement { .. } => "RemovePermission",
+    }
+}
