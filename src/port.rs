@@ -91,6 +91,23 @@ pub enum RetryClass {
     NotSent,
 }
 
+impl RetryClass {
+    /// Every class.
+    pub const ALL: [Self; 11] = [
+        Self::ConcurrentModification,
+        Self::Throttled,
+        Self::Transient,
+        Self::UnknownOutcome,
+        Self::Denied,
+        Self::NoCredentials,
+        Self::NotFound,
+        Self::TooLong,
+        Self::Disabled,
+        Self::Invalid,
+        Self::NotSent,
+    ];
+}
+
 /// A call that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{operation}: {message}")]

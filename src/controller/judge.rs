@@ -25,6 +25,18 @@ pub enum Verdict {
     Gone,
 }
 
+impl Verdict {
+    /// Why, in one word.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::InSync => Reason::InSync,
+            Self::Working(reason, _) | Self::Waiting(reason, _) | Self::Stalled(reason, _) => *reason,
+            Self::Paused(_) => Reason::Paused,
+            Self::Gone => Reason::Deleting,
+        }
+    }
+}
+
 /// How an object stands, in full.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {

@@ -18,7 +18,7 @@ use super::judge::{Acceptance, Circumstances, Outcome, Verdict, count, judge, un
 use super::ledger::Fingerprint;
 use super::memory::Memory;
 use super::permission::Permission;
-use super::retry::Problem;
+use super::retry::{Problem, pause_between_flights};
 use super::roster::{Member, Role, Roster};
 use super::statements::Judged;
 use super::status::{BusFacts, differs, patience_ends, pinned, status};
@@ -28,8 +28,8 @@ use crate::port::EventBuses;
 
 /// How many objects are told at a time.
 const AT_ONCE: usize = 16;
-/// The pauses between attempts for one object.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The pauses before a status is written that could not be.
+const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_mins(1);
 /// An object that was in sync keeps its status through this many failed reads.
 const FORGIVEN: u32 = 5;
@@ -248,7 +248,7 @@ impl<B: EventBuses> Context<B> {
             }
         }
         let retry = match outcome.verdict {
-            _ if !written => Some(Instant::now() + jittered(FIRST_RETRY / 5, attempts.max(1), LAST_RETRY)),
+            _ if !written => Some(Instant::now() + jittered(FIRST_RETRY, attempts.max(1), LAST_RETRY)),
             _ if attempts == 0 => None,
             // Only time helps, and how long is known.
             Verdict::Working(Reason::OutcomeUnknown, _)
@@ -257,7 +257,7 @@ impl<B: EventBuses> Context<B> {
             {
                 seen.settles
             }
-            _ => Some(Instant::now() + jittered(FIRST_RETRY, attempts, LAST_RETRY)),
+            _ => Some(Instant::now() + pause_between_flights(outcome.verdict.reason(), attempts)),
         };
         let stalls = until_patience_ends(&new, &outcome.verdict).map(|end| Instant::now() + end);
         let retry = retry.into_iter().chain(stalls).min();
