@@ -35,7 +35,10 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
         let times: Times = times.into_iter().collect();
         let measured = format!("most of {ROUNDS} rounds {most:.0}, {all:.0} in all");
         table.check(format!("{what}: flights"), "1 or 2", measured, most <= 2.0);
-        table.tell(format!("{what}: all Ready after"), format!("{}, longest {}", told(times.median()), told(times.longest())));
+        table.tell(
+            format!("{what}: all Ready after"),
+            format!("{}, longest {}", told(times.median()), told(times.longest())),
+        );
     }
     Ok(())
 }

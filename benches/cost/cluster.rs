@@ -74,7 +74,7 @@ fn grant(number: usize) -> Grant {
 async fn start(stage: &Stage, objects: usize) -> anyhow::Result<(Operator, Start)> {
     let mark = stage.sim.mark();
     let mut operator = stage.operator(None).await?;
-    operator.reconciled(f64::from(u32::try_from(objects)?)).await?;
+    operator.landed(objects, objects.div_ceil(ON_EACH_BUS)).await?;
     let verified = operator.started.elapsed();
     let calls = stage.calls(mark).len();
     sleep_until((operator.started + SETTLED).into()).await;
@@ -84,7 +84,8 @@ async fn start(stage: &Stage, objects: usize) -> anyhow::Result<(Operator, Start
 
 fn tell_start(table: &mut Table, what: &str, objects: usize, start: &Start) {
     let lists = objects.div_ceil(ON_EACH_BUS).div_ceil(100);
-    let measured = format!("{} until all are verified, {} more within {} s", start.calls, start.later, SETTLED.as_secs());
+    let measured =
+        format!("{} until all are verified, {} more within {} s", start.calls, start.later, SETTLED.as_secs());
     let all = start.calls + start.later;
     table.check(format!("{what}, start with nothing changed: calls to EventBridge"), lists, measured, all == lists);
     let met = start.verified < START_TARGET;

@@ -43,9 +43,19 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
         // Beside the read, the step and the read that the change takes without them.
         let each = usize::try_from(conflicts)? * 2;
         let beside = most.saturating_sub(3);
-        table.check(format!("{what}: most calls beside the change's 3"), format!("{each} = 2 each"), beside, beside <= each);
+        table.check(
+            format!("{what}: most calls beside the change's 3"),
+            format!("{each} = 2 each"),
+            beside,
+            beside <= each,
+        );
         let measured = format!("{right} of {SAMPLES}");
-        table.check(format!("{what}: counted by the first status that says Ready"), SAMPLES, measured, right == SAMPLES);
+        table.check(
+            format!("{what}: counted by the first status that says Ready"),
+            SAMPLES,
+            measured,
+            right == SAMPLES,
+        );
     }
     operator.stop().await?;
     stage.stop()

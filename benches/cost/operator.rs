@@ -102,12 +102,18 @@ impl Operator {
         Ok(counters.keys().filter(named).filter_map(|key| counters.get(key)).sum())
     }
 
-    /// Waits until it has reconciled so many objects.
-    pub(crate) async fn reconciled(&mut self, objects: f64) -> anyhow::Result<()> {
-        while self.counter("controller_runtime_reconcile_total", "success").await? < objects {
+    /// Waits until it has looked at so many objects, and a flight has landed on so many buses.
+    pub(crate) async fn landed(&mut self, objects: usize, buses: usize) -> anyhow::Result<()> {
+        let objects = f64::from(u32::try_from(objects)?);
+        loop {
+            let counters = self.counters().await?;
+            let flown = counters.keys().filter(|key| key.starts_with("busgrant_flights_total{")).count();
+            let reconciled = counters.get("controller_runtime_reconcile_total{result=\"success\"}").copied();
+            if reconciled.is_some_and(|reconciled| reconciled >= objects) && flown >= buses {
+                return Ok(());
+            }
             sleep(Duration::from_millis(100)).await;
         }
-        Ok(())
     }
 
     pub(crate) fn memory(&self) -> anyhow::Result<Memory> {

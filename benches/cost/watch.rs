@@ -67,7 +67,8 @@ impl Watch {
 
     /// Waits until an object is Ready for this generation or a later one.
     pub(crate) async fn ready(&self, name: &str, generation: i64) -> anyhow::Result<Ready> {
-        let find = || self.seen.look(|ready, _| ready.get(name).filter(|ready| ready.generation >= generation).cloned());
+        let find =
+            || self.seen.look(|ready, _| ready.get(name).filter(|ready| ready.generation >= generation).cloned());
         self.until(find).await.with_context(|| format!("{name} is not Ready"))
     }
 
