@@ -16,28 +16,29 @@ use busgrant_policy::{BusArn, Region, ShortForm, Sid};
 
 use crate::port::{BusError, BusPage, BusState, EventBuses, Identity, RetryClass};
 
-/// The longest that one call may take, connecting and reading included.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
+/// The longest that a call may take to connect, where it may take that long at all.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// `EventBridge` and STS, with the credentials, Region and endpoint of the SDK's own environment.
 #[derive(Debug)]
 pub struct Aws {
     config: SdkConfig,
+    call_limit: Duration,
     limits: TimeoutConfig,
     clients: Mutex<HashMap<Region, Client>>,
 }
 
 impl Aws {
-    /// Reads the environment: credentials, Region and endpoint as every AWS SDK finds them.
-    pub async fn from_environment() -> Self {
+    /// Reads the environment: credentials, Region and endpoint as every AWS SDK finds them. One call may take as long as
+    /// `call_limit`, connecting and reading included.
+    pub async fn from_environment(call_limit: Duration) -> Self {
         let limits = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_LIMIT)
-            .operation_attempt_timeout(CALL_LIMIT)
-            .operation_timeout(CALL_LIMIT)
+            .connect_timeout(CONNECT_LIMIT.min(call_limit))
+            .operation_attempt_timeout(call_limit)
+            .operation_timeout(call_limit)
             .build();
         let config = aws_config::from_env().load().await;
-        Self { config, limits, clients: Mutex::default() }
+        Self { config, call_limit, limits, clients: Mutex::default() }
     }
 
     fn client(&self, region: &Region) -> Client {
@@ -58,7 +59,7 @@ impl Aws {
 
 impl EventBuses for Aws {
     fn call_limit(&self) -> Duration {
-        CALL_LIMIT
+        self.call_limit
     }
 
     fn home_region(&self) -> Option<Region> {

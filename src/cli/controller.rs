@@ -61,7 +61,11 @@ pub(super) struct Flags {
     #[arg(long, env = "BUSGRANT_POLICY_QUOTA", default_value_t = 10_240)]
     policy_quota: usize,
 
-    /// How long after it was sent a call without an answer may still take effect.
+    /// The longest that a call to AWS may take before it is given up; it may take effect all the same.
+    #[arg(long, env = "BUSGRANT_AWS_CALL_TIMEOUT", default_value = "10s", value_parser = duration)]
+    aws_call_timeout: Duration,
+
+    /// How long after it was sent a call without an answer may still take effect; longer than --aws-call-timeout.
     #[arg(long, env = "BUSGRANT_OUTCOME_WAIT", default_value = "30s", value_parser = duration)]
     outcome_wait: Duration,
 
@@ -110,11 +114,11 @@ enum LogFormat {
 /// Runs the controller until a signal ends it.
 pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
     start_log(&flags)?;
-    let aws = Aws::from_environment().await;
+    let aws = Aws::from_environment(flags.aws_call_timeout).await;
     ensure!(
         flags.outcome_wait > aws.call_limit(),
-        "--outcome-wait must be longer than a call may take, {} s",
-        aws.call_limit().as_secs()
+        "--outcome-wait must be longer than a call may take, {:?} (--aws-call-timeout)",
+        aws.call_limit()
     );
     check_account(&aws, flags.account_id.as_ref()).await?;
     let client = kubernetes_client().await?;

@@ -102,15 +102,20 @@ impl<B: EventBuses> Context<B> {
 
     /// Every object that may be on a bus, as last seen.
     pub fn objects_on(&self, bus: &BusArn) -> Vec<Arc<Permission>> {
-        let filled = |store: &Store<Permission>| matches!(store.wait_until_ready().now_or_never(), Some(Ok(())));
         if !self.indexed.load(Ordering::Acquire) {
-            if !self.stores.iter().all(filled) {
+            if !self.are_stores_filled() {
                 return self.objects().collect();
             }
             self.objects().for_each(|object| self.index.note(&object));
             self.indexed.store(true, Ordering::Release);
         }
         self.index.on(bus).iter().filter_map(|key| self.object(key)).collect()
+    }
+
+    /// Whether every object was seen that was there at the start.
+    pub fn are_stores_filled(&self) -> bool {
+        let filled = |store: &Store<Permission>| matches!(store.wait_until_ready().now_or_never(), Some(Ok(())));
+        self.stores.iter().all(filled)
     }
 
     /// One object, as last seen.

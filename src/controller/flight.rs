@@ -16,7 +16,7 @@ use super::rate::Urgency;
 use super::retry::{Attempts, Problem};
 use super::roster::{Role, Roster};
 use super::service::Turn;
-use super::writes::{Kind, Tally, is_gone, is_release, named, summary, trespass, writes};
+use super::writes::{Kind, Tally, is_gone, is_release, named, objects, summary, trespass, writes};
 use crate::api::Reason;
 use crate::port::{BusError, EventBuses, RetryClass};
 
@@ -52,7 +52,7 @@ pub struct Landing {
 pub struct Flight<'a, B> {
     pub(super) context: &'a Context<B>,
     bus: &'a BusArn,
-    pub(super) roster: &'a Roster,
+    pub(super) roster: &'a mut Roster,
     pub(super) memory: &'a mut Memory,
     landing: Landing,
     /// Confirmed to be put (or removed), and not yet seen.
@@ -64,8 +64,10 @@ pub struct Flight<'a, B> {
     pub(super) policy: Option<String>,
     /// The read on which the last writes were made.
     before_writes: Option<Document>,
-    /// A turn that came so late that the policy is read again before it is used.
-    turn: Option<Turn>,
+    /// The turn of the first read, if it came already.
+    read_turn: Option<Turn>,
+    /// The turn of a write that came so late that the policy is read again first.
+    write_turn: Option<Turn>,
     attempts: Attempts,
     looks: usize,
     pub(super) singly: bool,
@@ -83,7 +85,13 @@ enum Round {
 
 impl<'a, B: EventBuses> Flight<'a, B> {
     /// A flight for the objects that are on the bus now.
-    pub fn new(context: &'a Context<B>, bus: &'a BusArn, roster: &'a Roster, memory: &'a mut Memory) -> Self {
+    pub fn new(
+        context: &'a Context<B>,
+        bus: &'a BusArn,
+        roster: &'a mut Roster,
+        memory: &'a mut Memory,
+        read_turn: Option<Turn>,
+    ) -> Self {
         Self {
             context,
             bus,
@@ -95,7 +103,8 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             read_at: Instant::now(),
             policy: None,
             before_writes: None,
-            turn: None,
+            read_turn,
+            write_turn: None,
             attempts: Attempts::default(),
             looks: 0,
             singly: false,
@@ -137,6 +146,11 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                 return self.land(Some(document), None);
             }
             let steps = &plan.steps[..plan.before_read];
+            let sids: Vec<Sid> = steps.iter().flat_map(named).collect();
+            if self.context.confirm(self.roster, &sids, &ownership).await {
+                known = Some(document);
+                continue;
+            }
             match self.apply(steps, &document, &ownership).await {
                 Round::Taken => {}
                 Round::Again(pause) => sleep(pause).await,
@@ -154,9 +168,13 @@ impl<'a, B: EventBuses> Flight<'a, B> {
     }
 
     async fn observe(&mut self) -> Result<Document, BusError> {
-        let asked = Instant::now();
         let urgency = if self.roster.has_deleting() { Urgency::Removal } else { Urgency::Other };
-        let state = self.context.service.describe(self.bus, urgency).await?;
+        let turn = match self.read_turn.take() {
+            Some(turn) => turn,
+            None => self.context.service.read_turn(self.bus, urgency).await?,
+        };
+        let asked = Instant::now();
+        let state = self.context.service.describe(self.bus, turn).await?;
         let unreadable = |message: String| BusError {
             class: RetryClass::Transient,
             operation: "DescribeEventBus",
@@ -213,19 +231,22 @@ impl<'a, B: EventBuses> Flight<'a, B> {
     /// Whether a write that was confirmed is not to be seen, and is given time: a read may lag behind.
     async fn looks_again(&mut self, document: &Document, plan: &Plan) -> bool {
         let planned = plan.steps.iter().flat_map(writes);
-        let missing: BTreeSet<Sid> = planned.filter(|write| self.written.contains(write)).map(|(sid, _)| sid).collect();
+        let missing: BTreeSet<(Sid, Kind)> = planned.filter(|write| self.written.contains(write)).collect();
         if missing.is_empty() || !self.memory.reset.is_empty() {
             self.looks = 0;
             self.written.clear();
             return false;
         }
-        if let Some(pause) = SECOND_LOOKS.get(self.looks) {
+        // What is still there although it was removed is removed again soon, whatever the read is worth.
+        let removals = missing.iter().any(|(_, kind)| *kind == Kind::Remove);
+        let looks = if removals { &SECOND_LOOKS[..1] } else { &SECOND_LOOKS[..] };
+        if let Some(pause) = looks.get(self.looks) {
             self.looks += 1;
             sleep(*pause).await;
             return true;
         }
         tracing::warn!(?missing, size = document.size(), "confirmed writes are not in the policy: lost updates");
-        for sid in &missing {
+        for (sid, _) in &missing {
             self.tally(sid, |tally| tally.lost += 1);
             self.context.metrics.lost_update(self.bus);
         }
@@ -257,7 +278,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
     }
 
     async fn send(&mut self, step: &Step, document: &Document, ownership: &Ownership) -> Round {
-        let turn = match self.turn.take() {
+        let turn = match self.write_turn.take() {
             Some(turn) => turn,
             None => match self.context.service.write_turn(self.bus, step).await {
                 Ok(turn) => turn,
@@ -265,7 +286,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             },
         };
         if turn.waited > FRESH && matches!(step, Step::PutDocument { .. }) {
-            self.turn = Some(Turn { waited: Duration::ZERO });
+            self.write_turn = Some(Turn { waited: Duration::ZERO });
             return Round::Again(Duration::ZERO);
         }
         for sid in named(step) {
@@ -291,8 +312,8 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             RetryClass::Transient => self.unread = true,
             RetryClass::ConcurrentModification => {
                 self.context.metrics.conflict(self.bus);
-                for sid in named(step) {
-                    self.tally(&sid, |tally| tally.conflicts += 1);
+                for object in objects(step, &self.context.settings.owner) {
+                    self.landing.tallies.entry(object).or_default().conflicts += 1;
                 }
             }
             _ => {}

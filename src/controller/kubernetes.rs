@@ -75,6 +75,16 @@ impl<B> Context<B> {
         self.set_finalizers(&current, finalizers).await
     }
 
+    /// Whether the API server still has this very object, held and being deleted or not as it was seen.
+    pub async fn is_as_seen(&self, object: &Permission) -> Result<bool, Error> {
+        let current = bounded(self.api(object).get_metadata_opt(object.name())).await?;
+        Ok(current.is_some_and(|current| {
+            current.metadata.uid == object.metadata.uid
+                && current.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+                && current.metadata.deletion_timestamp.is_some() == object.is_deleting()
+        }))
+    }
+
     async fn set_finalizers(&self, object: &Permission, finalizers: Vec<String>) -> Result<(), Error> {
         let patch = json!({"metadata": {
             "uid": object.metadata.uid,

@@ -73,6 +73,12 @@ impl Ledger {
         change(self.entries().entry(uid.into()).or_default());
     }
 
+    /// Nothing is left to do for an object, though the watch may show it for a moment yet.
+    pub fn let_go(&self, object: &Permission) {
+        let served = Some(Fingerprint::of(object));
+        self.update(object.uid(), |entry| *entry = Entry { served, ..Entry::default() });
+    }
+
     /// Forgets an object that is gone.
     pub fn forget(&self, uid: &str) {
         self.entries().remove(uid);

@@ -48,11 +48,17 @@ pub struct Memory {
     pub left_out: u32,
     /// The quota, where the service proved it smaller than we were told, and until when that is believed.
     quota: Option<(usize, Instant)>,
-    tombstones: BTreeMap<ObjectId, Instant>,
+    tombstones: BTreeMap<ObjectId, Tombstone>,
     refused: HashMap<String, Refusal>,
     blocking: HashMap<String, Refusal>,
     /// Statements of ours that others changed, by what the statement says.
     disturbed: HashMap<String, Disturbance>,
+}
+
+#[derive(Debug)]
+struct Tombstone {
+    uid: String,
+    until: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -140,8 +146,13 @@ impl Memory {
     }
 
     /// The object's statements are gone; should one come back, it is to be removed.
-    pub fn bury(&mut self, object: ObjectId, now: Instant) {
-        self.tombstones.insert(object, now + TOMBSTONE);
+    pub fn bury(&mut self, object: ObjectId, uid: &str, now: Instant) {
+        self.tombstones.insert(object, Tombstone { uid: uid.to_owned(), until: now + TOMBSTONE });
+    }
+
+    /// Whether this very object was buried: the watch may show it for a moment yet.
+    pub fn is_buried(&self, object: &ObjectId, uid: &str) -> bool {
+        self.tombstones.get(object).is_some_and(|tombstone| tombstone.uid == uid)
     }
 
     /// An object of that name is there again, and owns its statements.
@@ -151,7 +162,11 @@ impl Memory {
 
     /// Objects whose statements must not come back.
     pub fn buried(&self, now: Instant) -> Vec<ObjectId> {
-        self.tombstones.iter().filter(|(_, until)| now < **until).map(|(object, _)| object.clone()).collect()
+        self.tombstones
+            .iter()
+            .filter(|(_, tombstone)| now < tombstone.until)
+            .map(|(object, _)| object.clone())
+            .collect()
     }
 
     /// The service refused this statement of ours.

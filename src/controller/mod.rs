@@ -5,6 +5,7 @@
 //! The [`mod@sweep`] finds what others changed. Nothing here names AWS: the service is an [`crate::port::EventBuses`].
 
 pub mod backoff;
+mod confirm;
 pub mod context;
 pub mod flight;
 pub mod foreign;
@@ -93,7 +94,14 @@ pub async fn run<B: EventBuses>(
             std::future::ready(())
         })
     });
-    select(sweep, join_all(watches).boxed()).await;
+    // kube's controller does not end before it has seen all objects: until then nothing is under way.
+    let early_stop = async {
+        stop.await;
+        if context.are_stores_filled() {
+            std::future::pending::<()>().await;
+        }
+    };
+    select(sweep, select(join_all(watches), early_stop.boxed()).boxed()).await;
     // Flights that nobody waits for end too, and no more begin.
     context.end();
     let _closed = context.flights.write().await;

@@ -14,14 +14,14 @@ use super::backoff::jittered;
 use super::context::Context;
 use super::flight::Landing;
 use super::foreign::ForeignChange;
-use super::judge::{Acceptance, Circumstances, Outcome, Verdict, count, judge, unworkable};
+use super::judge::{Circumstances, Outcome, Verdict, count, judge, unworkable};
 use super::ledger::Fingerprint;
 use super::memory::Memory;
 use super::permission::Permission;
 use super::retry::{Problem, pause_between_flights};
 use super::roster::{Member, Role, Roster};
 use super::statements::Judged;
-use super::status::{BusFacts, differs, patience_ends, pinned, status};
+use super::status::{BusFacts, differs, patience_ends, status};
 use super::writes::Tally;
 use crate::api::{EventBusPermissionStatus, Reason};
 use crate::port::EventBuses;
@@ -50,32 +50,6 @@ struct Seen<'a> {
 }
 
 impl<B: EventBuses> Context<B> {
-    /// Says which bus each new object means, before anything is written for it there. An object whose status can't be
-    /// written is left out of the flight.
-    pub async fn pin(&self, bus: &BusArn, roster: &mut Roster) {
-        let facts = BusFacts { bus: bus.clone(), policy: None };
-        let pins = roster.members.iter().map(|member| self.pin_one(member, &facts).boxed()).collect();
-        let pinned = at_once(pins).await;
-        for (member, _) in roster.members.iter_mut().zip(pinned).filter(|(_, pinned)| !pinned) {
-            member.role = Role::Shielded;
-            roster.left_out = true;
-        }
-    }
-
-    async fn pin_one(&self, member: &Member, facts: &BusFacts) -> bool {
-        let status = self.status_of(&member.object);
-        let Some(compiled) = member.compiled().filter(|_| status.event_bus.is_none()) else {
-            return true;
-        };
-        let (generation, acceptance) = (member.object.generation(), Acceptance::of(compiled));
-        let status = pinned(&status, generation, &acceptance, facts, Timestamp::now());
-        let written = self.write_status(&member.object, &status).await;
-        if let Err(error) = &written {
-            tracing::warn!(object = member.label(), %error, "left out: its status can't be written");
-        }
-        written.is_ok()
-    }
-
     /// Reports how a flight ended to each object; gives when the bus is to be tried again.
     pub async fn report(
         &self,
@@ -98,7 +72,7 @@ impl<B: EventBuses> Context<B> {
         for member in roster.members.iter().filter(|member| !matches!(member.role, Role::Shielded)) {
             let around = Circumstances {
                 ownership: &ownership,
-                outcome_open: self.is_open_for(member, memory, read_at),
+                outcome_open: self.is_open_for(member, memory, read_at, landing.tallies.get(&member.id)),
                 documents_allowed: self.settings.document_writes == DocumentWrites::Allow,
                 refusal: &|text| memory.refusal(text).map(str::to_owned),
             };
@@ -128,8 +102,7 @@ impl<B: EventBuses> Context<B> {
             isolated = Some(self.isolate(&member.object).await);
         }
         for gone in ends.iter().filter_map(|(gone, _)| *gone) {
-            memory.removed.remove(gone.object.uid());
-            memory.bury(gone.id.clone(), now);
+            memory.bury(gone.id.clone(), gone.object.uid(), now);
         }
         ends.into_iter().filter_map(|(_, at)| at).chain(settles).chain(isolated).min()
     }
@@ -192,7 +165,7 @@ impl<B: EventBuses> Context<B> {
                     if let Some(tally) = seen.tally {
                         self.tell_writes(&member.object, tally, false);
                     }
-                    self.ledger.forget(member.object.uid());
+                    self.ledger.let_go(&member.object);
                     return (Some(member), None);
                 }
                 Err(error) => tracing::warn!(object = member.label(), %error, "can't be let go yet"),
@@ -301,10 +274,11 @@ impl<B: EventBuses> Context<B> {
     }
 
     /// A call of ours without an answer keeps every object of the bus from being ready. What a predecessor may have left
-    /// keeps only those from it that were not ready before: they were, with all its calls answered.
-    fn is_open_for(&self, member: &Member, memory: &Memory, read_at: Instant) -> bool {
+    /// keeps only those from it that were not ready before, or were not found so: it may have been at the same repair.
+    fn is_open_for(&self, member: &Member, memory: &Memory, read_at: Instant, tally: Option<&Tally>) -> bool {
         let was_ready = || is_ready(&self.status_of(&member.object), &member.object);
-        memory.is_outcome_open(read_at) && !(memory.unknown_inherited && was_ready())
+        let stands = memory.unknown_inherited && tally.is_none_or(|tally| !tally.sent) && was_ready();
+        memory.is_outcome_open(read_at) && !stands
     }
 }
 
@@ -315,7 +289,7 @@ fn is_ready(status: &EventBusPermissionStatus, object: &Permission) -> bool {
 }
 
 /// Does some at a time of what is to be done, and gives the results in their order.
-async fn at_once<T>(work: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+pub(super) async fn at_once<T>(work: Vec<BoxFuture<'_, T>>) -> Vec<T> {
     stream::iter(work).buffered(AT_ONCE).collect().await
 }
 

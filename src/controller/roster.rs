@@ -22,6 +22,8 @@ pub struct Member {
     pub id: ObjectId,
     /// What is done for it.
     pub role: Role,
+    /// Whether the API server itself has shown it like this since the flight began; a watch may lag behind.
+    pub is_confirmed: bool,
 }
 
 /// What is done for an object.
@@ -62,7 +64,7 @@ impl Roster {
                 continue;
             };
             if resolved.as_ref() != Some(bus) || context.quarantine.holds(&object) {
-                members.push(Member { object, id, role: Role::Shielded });
+                members.push(Member { object, id, role: Role::Shielded, is_confirmed: false });
                 continue;
             }
             // An object that can't even be looked at fails alone.
@@ -70,7 +72,7 @@ impl Roster {
                 panicked.push(Arc::clone(&object));
                 Role::Shielded
             });
-            members.push(Member { object, id, role });
+            members.push(Member { object, id, role, is_confirmed: false });
         }
         members.sort_by(|a, b| a.id.cmp(&b.id));
         Self { members, left_out: false, panicked }
@@ -79,6 +81,14 @@ impl Roster {
     /// Whether any object's statements are to go with it.
     pub fn has_deleting(&self) -> bool {
         self.members.iter().any(|member| matches!(member.role, Role::Deleting(_)))
+    }
+
+    /// Leaves an object's statements as they are, and has the bus tried again for it.
+    pub fn leave_out(&mut self, id: &ObjectId) {
+        for member in self.members.iter_mut().filter(|member| member.id == *id) {
+            member.role = Role::Shielded;
+            self.left_out = true;
+        }
     }
 
     /// The objects whose these Sids are.

@@ -8,6 +8,8 @@ use super::metrics::Metrics;
 use super::rate::{Rates, Urgency};
 use crate::port::{BusError, BusState, EventBuses, Identity, RetryClass};
 
+const DESCRIBE: &str = "DescribeEventBus";
+
 /// A list that has no end by then is given up: 1,000 pages of 100 buses.
 const MOST_PAGES: usize = 1000;
 
@@ -48,12 +50,15 @@ impl<B: EventBuses> Service<B> {
         answer
     }
 
-    /// One bus.
-    pub async fn describe(&self, bus: &BusArn, urgency: Urgency) -> Result<BusState, BusError> {
-        const OPERATION: &str = "DescribeEventBus";
-        self.turn(bus.account(), bus.region(), urgency, OPERATION).await?;
+    /// Waits until a bus may be read.
+    pub async fn read_turn(&self, bus: &BusArn, urgency: Urgency) -> Result<Turn, BusError> {
+        self.turn(bus.account(), bus.region(), urgency, DESCRIBE).await
+    }
+
+    /// One bus, whose turn has come.
+    pub async fn describe(&self, bus: &BusArn, _turn: Turn) -> Result<BusState, BusError> {
         let answer = self.buses.describe(bus).await;
-        self.metrics.call(OPERATION, answer.as_ref().err());
+        self.metrics.call(DESCRIBE, answer.as_ref().err());
         answer
     }
 
@@ -83,8 +88,7 @@ impl<B: EventBuses> Service<B> {
             Step::RemoveStatement { .. } => Urgency::Removal,
             Step::PutStatement { .. } | Step::PutDocument { .. } => Urgency::Other,
         };
-        let waited = self.turn(bus.account(), bus.region(), urgency, operation(step)).await?;
-        Ok(Turn { waited })
+        self.turn(bus.account(), bus.region(), urgency, operation(step)).await
     }
 
     /// Sends a write, whose turn has come.
@@ -104,9 +108,9 @@ impl<B: EventBuses> Service<B> {
         region: &Region,
         urgency: Urgency,
         operation: &'static str,
-    ) -> Result<Duration, BusError> {
-        let turn = self.rates.turn(account, region, urgency).await;
-        turn.map_err(|_| BusError {
+    ) -> Result<Turn, BusError> {
+        let waited = self.rates.turn(account, region, urgency).await;
+        waited.map(|waited| Turn { waited }).map_err(|_| BusError {
             class: RetryClass::NotSent,
             operation,
             code: None,

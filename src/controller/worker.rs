@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -19,11 +19,13 @@ use super::context::Context;
 use super::flight::Flight;
 use super::memory::Memory;
 use super::permission::Permission;
+use super::rate::Urgency;
 use super::reconcile::reconcile_later;
 use super::retry::Problem;
 use super::roster::Roster;
+use super::service::Turn;
 use crate::api::Reason;
-use crate::port::EventBuses;
+use crate::port::{BusError, EventBuses};
 
 /// A flight that panicked is not tried again at once.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
@@ -42,7 +44,9 @@ pub struct Worker {
 #[derive(Debug, Default)]
 struct Seen {
     policy: Mutex<Option<SeenPolicy>>,
-    /// Whether nobody waits and nothing has to be remembered.
+    /// Requests that are not dealt with yet.
+    open: AtomicUsize,
+    /// Whether the worker waits for nothing and has nothing to remember.
     is_idle: AtomicBool,
 }
 
@@ -78,8 +82,13 @@ impl Worker {
 
     /// Has an object served, by a flight that sees it as it is now or newer.
     pub fn ask(&self, object: Arc<Permission>) {
+        self.send(Request::Serve(object));
+    }
+
+    fn send(&self, request: Request) {
+        self.seen.open.fetch_add(1, Ordering::AcqRel);
         // An error says that the worker is gone, with the controller.
-        let _ = self.requests.send(Request::Serve(object));
+        let _ = self.requests.send(request);
     }
 
     /// Has the bus looked at, if its policy is not what it was last seen to be. Nothing: it was not to be seen.
@@ -90,14 +99,15 @@ impl Worker {
             _ => false,
         };
         if !same {
-            let _ = self.requests.send(Request::Changed);
+            self.send(Request::Changed);
         }
     }
 
     /// Whether nobody else can reach this worker, and it has nothing to do and to remember.
     pub fn may_retire(&self) -> bool {
         // The worker's task holds the other one.
-        Arc::strong_count(&self.seen) == 2 && self.seen.is_idle.load(Ordering::Acquire)
+        let Seen { open, is_idle, .. } = &*self.seen;
+        Arc::strong_count(&self.seen) == 2 && open.load(Ordering::Acquire) == 0 && is_idle.load(Ordering::Acquire)
     }
 }
 
@@ -162,12 +172,14 @@ async fn work<B: EventBuses>(
             let _flying = context.flights.read().await;
             let changed = requests.iter().any(|request| matches!(request, Request::Changed));
             memory.confirmed = seen.policy().filter(|_| !changed).map(|seen| seen.at);
-            let flight = AssertUnwindSafe(fly(&context, &bus, &mut memory, &seen)).catch_unwind().await;
+            let flight =
+                AssertUnwindSafe(fly(&context, &bus, &mut memory, &seen, urgency(&requests))).catch_unwind().await;
             wake = match flight {
                 Ok(wake) => wake,
                 Err(_) => Some(after_panic(&context, &mut memory).await),
             };
         }
+        let dealt_with = requests.len();
         // A flight may have had to leave an object out, or it may mean another bus by now.
         let asked = requests.into_iter().filter_map(Request::object).map(|object| (object.uid().to_owned(), object));
         for object in asked.collect::<HashMap<_, _>>().into_values() {
@@ -177,6 +189,7 @@ async fn work<B: EventBuses>(
         }
         let is_idle = wake.is_none() && memory.is_blank(Instant::now());
         seen.is_idle.store(is_idle, Ordering::Release);
+        seen.open.fetch_sub(dealt_with, Ordering::AcqRel);
     }
 }
 
@@ -207,24 +220,49 @@ fn is_needed<B>(context: &Context<B>, requests: &[Request], wake: Option<Instant
     open || wake.is_some_and(|wake| wake <= now)
 }
 
+/// Whether something is to be taken away.
+fn urgency(requests: &[Request]) -> Urgency {
+    let removes = |request: &Request| matches!(request, Request::Serve(object) if object.is_deleting());
+    if requests.iter().any(removes) { Urgency::Removal } else { Urgency::Other }
+}
+
+/// The turn of a flight's first read. The first flight may have no need of it.
+async fn first_turn<B: EventBuses>(
+    context: &Context<B>,
+    bus: &BusArn,
+    memory: &Memory,
+    urgency: Urgency,
+) -> Result<Option<Turn>, BusError> {
+    if !memory.has_landed {
+        return Ok(None);
+    }
+    context.service.read_turn(bus, urgency).await.map(Some)
+}
+
 async fn fly<B: EventBuses>(
     context: &Arc<Context<B>>,
     bus: &BusArn,
     memory: &mut Memory,
     seen: &Seen,
+    urgency: Urgency,
 ) -> Option<Instant> {
     let identity = match context.identity().await {
         Ok(identity) => identity,
         Err(error) => return context.report_unidentified(bus, &Problem::from_error(&error)).await,
     };
+    // The turn comes first: whoever asks while it is waited for shares this flight.
+    let Ok(turn) = first_turn(context, bus, memory, urgency).await else { return None };
     let mut roster = Roster::of(context, bus, &identity);
     let mut isolated = None;
     for object in std::mem::take(&mut roster.panicked) {
         isolated = Some(context.isolate(&object).await);
     }
+    roster.members.retain(|member| !memory.is_buried(&member.id, member.object.uid()));
     for member in &roster.members {
         memory.unbury(&member.id);
     }
+    // Kept until the watch no longer shows the object: one that was let go may still be there.
+    memory.removed.retain(|uid, _| roster.members.iter().any(|member| member.object.uid() == uid));
     if roster.members.iter().any(|member| context.is_inherited(&member.object)) {
         memory.inherit(context.started + context.settings.outcome_wait);
     }
@@ -239,7 +277,7 @@ async fn fly<B: EventBuses>(
         }
     }
     context.pin(bus, &mut roster).await;
-    let landing = Flight::new(context, bus, &roster, memory).fly().await;
+    let landing = Flight::new(context, bus, &mut roster, memory, turn).fly().await;
     if landing.trouble.is_some() && context.is_ending() {
         return None;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use busgrant_policy::{Document, Ownership, Sid, Stance, Step};
+use busgrant_policy::{Document, ObjectId, Owner, Ownership, Sid, Stance, Step};
 
 use super::retry::Problem;
 use crate::api::Reason;
@@ -47,6 +47,11 @@ pub fn writes(step: &Step) -> Vec<(Sid, Kind)> {
 /// The Sids that a step names.
 pub fn named(step: &Step) -> Vec<Sid> {
     writes(step).into_iter().map(|(sid, _)| sid).collect()
+}
+
+/// The objects that a step is about, each once, however many of their statements it names.
+pub fn objects(step: &Step, owner: &Owner) -> BTreeSet<ObjectId> {
+    named(step).iter().filter_map(|sid| Some(owner.read(sid.as_str())?.object)).collect()
 }
 
 /// What no plan may ever ask for, checked once more before anything is sent: a request that names a Sid that is not ours, or

@@ -39,6 +39,19 @@ async fn conflicts_are_retried_and_counted() {
 }
 
 #[tokio::test]
+async fn a_document_that_meets_another_writer_is_one_retry_of_each_object_in_it() {
+    let scene = Scene::running("documents").await;
+    let by_document =
+        |name: &str| json!({"name": name, "principals": {"accountIDs": ["111122223333"]}, "sources": [name]});
+    let both = spec(&json!([by_document("one"), by_document("two")]));
+    scene.granted("carried", &both).await;
+    scene.sim.inject(Fault::new(FaultKind::ConcurrentModification).times(3));
+    let object = scene.granted("a", &both).await;
+    assert_eq!(writes(&object)["concurrentModificationRetriesTotal"], 3);
+    assert_eq!(writes(&scene.get("carried").await)["concurrentModificationRetriesTotal"], 0);
+}
+
+#[tokio::test]
 async fn throttling_and_errors_pass() {
     let scene = Scene::running("errors").await;
     let kinds =

@@ -3,18 +3,23 @@
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
+
+use super::stops::{Asked, Moment, Stop, Stopped};
 
 /// An object with this annotation is shown to the operator with a field that its version does not know.
 pub(super) const UNREADABLE: &str = "test.busgrant.dev/unreadable";
+pub(super) const OBJECTS: &str = "/eventbuspermissions";
 const DEFINITION: &str = "/customresourcedefinitions/eventbuspermissions.busgrant.dev";
 /// The longest body that is taken. An object has 1.5 MB at most.
 const MOST_BYTES: usize = 4 << 20;
@@ -55,58 +60,97 @@ struct Refusal {
     times: usize,
 }
 
+/// What becomes of lists and watches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct View {
+    /// Whether they wait, as do the events of the watches that there are.
+    paused: bool,
+    /// How often the watches that there were ended.
+    cuts: usize,
+}
+
 /// What the proxy keeps, and what it is told to do.
 #[derive(Debug, Default)]
 struct Book {
     passed: Vec<Passed>,
+    asked: Vec<Asked>,
+    lists: usize,
     refusals: Vec<Refusal>,
+    stops: Vec<Stop>,
     definition_terminates: bool,
 }
 
 /// The proxy of one scene.
 pub(super) struct Front {
     pub(super) url: String,
-    book: Arc<Mutex<Book>>,
+    forward: Arc<Forward>,
     server: AbortHandle,
 }
 
 struct Forward {
-    client: kube::Client,
+    upstream: Mutex<kube::Client>,
     sim: busgrant_sim::State,
-    book: Arc<Mutex<Book>>,
+    book: Mutex<Book>,
+    view: watch::Sender<View>,
 }
 
 impl Front {
     pub(super) async fn start(client: kube::Client, sim: busgrant_sim::State) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let book = Arc::default();
-        let forward = Arc::new(Forward { client, sim, book: Arc::clone(&book) });
-        let routes = Router::new().fallback(pass).with_state(forward);
+        let (upstream, book, view) = (Mutex::new(client), Mutex::default(), watch::Sender::default());
+        let forward = Arc::new(Forward { upstream, sim, book, view });
+        let routes = Router::new().fallback(pass).with_state(Arc::clone(&forward));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await }).abort_handle();
-        Self { url, book, server }
+        Self { url, forward, server }
     }
 
     /// What may have changed something, in order.
     pub(super) fn passed(&self) -> Vec<Passed> {
-        self.book.lock().unwrap().passed.clone()
+        self.forward.book.lock().unwrap().passed.clone()
+    }
+
+    /// What was asked about single objects, in order, reads included.
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        self.forward.book.lock().unwrap().asked.clone()
+    }
+
+    /// How many lists of all objects were answered.
+    pub(super) fn lists(&self) -> usize {
+        self.forward.book.lock().unwrap().lists
+    }
+
+    /// Stops the next request of that kind, after so many others like it.
+    pub(super) fn stop(&self, asked: &Asked, before: usize, moment: Moment) -> Stopped {
+        let (stop, stopped) = Stop::new(asked.clone(), before, moment);
+        self.forward.book.lock().unwrap().stops.push(stop);
+        stopped
     }
 
     /// Answers so many requests itself: of that method, and with a path that ends so.
     pub(super) fn refuse(&self, method: Method, path: &'static str, status: u16, times: usize) {
         let refusal = Refusal { method, path, status, times };
-        self.book.lock().unwrap().refusals.push(refusal);
+        self.forward.book.lock().unwrap().refusals.push(refusal);
     }
 
     /// How many requests are still to be refused.
     pub(super) fn refusals_left(&self) -> usize {
-        let book = self.book.lock().unwrap();
+        let book = self.forward.book.lock().unwrap();
         book.refusals.iter().map(|refusal| refusal.times).sum()
+    }
+
+    /// Has lists and watches wait, and the events of the watches that there are.
+    pub(super) fn pause_view(&self) {
+        self.forward.view.send_modify(|view| view.paused = true);
+    }
+
+    pub(super) fn resume_view(&self) {
+        self.forward.view.send_modify(|view| view.paused = false);
     }
 
     /// Shows our definition as being deleted.
     pub(super) fn definition_terminates(&self, terminates: bool) {
-        self.book.lock().unwrap().definition_terminates = terminates;
+        self.forward.book.lock().unwrap().definition_terminates = terminates;
     }
 }
 
@@ -119,24 +163,37 @@ impl Drop for Front {
 async fn pass(State(forward): State<Arc<Forward>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let sent = to_bytes(body, MOST_BYTES).await.unwrap();
+    // What was sent has its effect, also when its sender is gone.
+    tokio::spawn(pass_on(forward, head, sent)).await.unwrap()
+}
+
+async fn pass_on(forward: Arc<Forward>, head: Parts, sent: Bytes) -> Response {
     let json = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or(Value::Null);
-    let changes = head.method != Method::GET;
+    let (changes, path) = (head.method != Method::GET, head.uri.path());
+    let (mark, at_millis) = (forward.sim.mark(), forward.sim.now_millis());
+    let stop = forward.asked(&head.method, path);
+    if let Some(stop) = &stop {
+        stop.before_it_is_passed_on().await;
+    }
     let mut number = 0;
     if changes {
         // Before it is sent: whoever sees what it did finds it here.
         let passed = &mut forward.book.lock().unwrap().passed;
         number = passed.len();
         passed.push(Passed {
-            mark: forward.sim.mark(),
-            at_millis: forward.sim.now_millis(),
+            mark,
+            at_millis,
             method: head.method.clone(),
-            path: head.uri.path().to_owned(),
+            path: path.to_owned(),
             sent: json(&sent),
             status: None,
             answer: Value::Null,
         });
     }
-    if let Some(status) = refused(&forward, &head.method, head.uri.path()) {
+    if !changes && path.ends_with(OBJECTS) {
+        forward.view.subscribe().wait_for(|view| !view.paused).await.unwrap();
+    }
+    if let Some(status) = refused(&forward, &head.method, path) {
         if changes {
             forward.book.lock().unwrap().passed[number].status = Some(status.as_u16());
         }
@@ -144,15 +201,7 @@ async fn pass(State(forward): State<Arc<Forward>>, request: Request) -> Response
             "reason": "Test", "message": "refused by the test"});
         return (status, answer.to_string()).into_response();
     }
-    let mut onward =
-        axum::http::Request::builder().method(head.method.clone()).uri(head.uri.path_and_query().unwrap().as_str());
-    for name in [CONTENT_TYPE, ACCEPT] {
-        if let Some(value) = head.headers.get(&name) {
-            onward = onward.header(name, value);
-        }
-    }
-    let onward = onward.body(kube::client::Body::from(sent.to_vec())).unwrap();
-    let Ok(answer) = forward.client.send(onward).await else {
+    let Ok(answer) = forward.send(&head, sent).await else {
         return StatusCode::BAD_GATEWAY.into_response();
     };
     let (answer_head, answer_body) = answer.into_parts();
@@ -162,13 +211,17 @@ async fn pass(State(forward): State<Arc<Forward>>, request: Request) -> Response
         let passed = &mut forward.book.lock().unwrap().passed[number];
         (passed.status, passed.answer) = (Some(answer_head.status.as_u16()), json(&bytes));
         answer_body = Body::from(bytes);
-    } else if head.uri.path().ends_with("/eventbuspermissions") {
-        answer_body = with_unknown_fields(answer_body);
-    } else if head.uri.path().ends_with(DEFINITION) && forward.book.lock().unwrap().definition_terminates {
+    } else if path.ends_with(OBJECTS) {
+        forward.book.lock().unwrap().lists += usize::from(!is_watch(&head));
+        answer_body = with_unknown_fields(viewed(answer_body, forward.view.subscribe()));
+    } else if path.ends_with(DEFINITION) && forward.book.lock().unwrap().definition_terminates {
         let bytes = to_bytes(answer_body, MOST_BYTES).await.unwrap();
         let mut definition = json(&bytes);
         definition["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         answer_body = Body::from(definition.to_string());
+    }
+    if let Some(stop) = stop {
+        stop.before_it_is_answered().await;
     }
     let mut response = Response::new(answer_body);
     *response.status_mut() = answer_head.status;
@@ -178,12 +231,57 @@ async fn pass(State(forward): State<Arc<Forward>>, request: Request) -> Response
     response
 }
 
+fn is_watch(head: &Parts) -> bool {
+    head.uri.query().is_some_and(|query| query.contains("watch=true"))
+}
+
+impl Forward {
+    /// Takes note of a request, and tells whether this is the one to be stopped.
+    fn asked(&self, method: &Method, path: &str) -> Option<Stop> {
+        let asked = Asked::of(method, path)?;
+        let mut book = self.book.lock().unwrap();
+        book.asked.push(asked.clone());
+        Stop::met(&mut book.stops, &asked)
+    }
+
+    async fn send(&self, head: &Parts, sent: Bytes) -> kube::Result<axum::http::Response<kube::client::Body>> {
+        let path = head.uri.path_and_query().unwrap().as_str();
+        let mut onward = axum::http::Request::builder().method(head.method.clone()).uri(path);
+        for name in [CONTENT_TYPE, ACCEPT] {
+            if let Some(value) = head.headers.get(&name) {
+                onward = onward.header(name, value);
+            }
+        }
+        let upstream = self.upstream.lock().unwrap().clone();
+        upstream.send(onward.body(kube::client::Body::from(sent.to_vec())).unwrap()).await
+    }
+}
+
 fn refused(forward: &Forward, method: &Method, path: &str) -> Option<StatusCode> {
     let refusals = &mut forward.book.lock().unwrap().refusals;
     let mut meant = refusals.iter_mut();
     let refusal = meant.find(|one| one.times > 0 && one.method == *method && path.ends_with(one.path))?;
     refusal.times -= 1;
     StatusCode::from_u16(refusal.status).ok()
+}
+
+/// Passes on what comes while it may, and ends when it is cut.
+fn viewed(body: Body, view: watch::Receiver<View>) -> Body {
+    let begun = view.borrow().cuts;
+    Body::from_stream(stream::unfold((body.into_data_stream(), view), move |(mut chunks, mut view)| async move {
+        let mut cut = view.clone();
+        let next = async {
+            let chunk = chunks.next().await?;
+            view.wait_for(|view| !view.paused).await.ok()?;
+            Some(chunk)
+        };
+        let chunk = tokio::select! {
+            biased;
+            _ = cut.wait_for(|view| view.cuts != begun) => None,
+            chunk = next => chunk,
+        };
+        chunk.map(|chunk| (chunk, (chunks, view)))
+    }))
 }
 
 /// Lists and watches come in lines of JSON.

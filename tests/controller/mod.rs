@@ -4,11 +4,19 @@
 //! a journal in one order with the simulator's. When a scene ends, its journals are held against the promises that every
 //! scene must keep ([`promises`]): foreign statements untouched, status true, nothing written for nothing.
 
+mod drawn;
+mod effects;
 mod front;
+mod link;
 mod operator;
 mod oracle;
 mod promises;
+mod readiness;
+mod record;
 mod scene;
+mod seeds;
+mod somebody;
+mod stops;
 
 mod bad_input;
 mod calls;
@@ -18,9 +26,12 @@ mod deletion;
 mod drift;
 mod faults;
 mod fragile;
+mod kill;
 mod kstatus;
 mod lease;
 mod observe;
+mod others;
+mod rest;
 mod rivals;
 mod start;
 mod statements;

@@ -1,13 +1,18 @@
 //! The program, run as a process.
 
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::support::{PATIENCE, eventually};
 
-/// What must never be seen outside the credentials.
-pub(super) const SECRET: &str = "CanaryOfASecretThatNobodyMaySee";
+/// What must never be seen outside the credentials: the key of AWS, its session's token, and the token for Kubernetes.
+pub(super) const CANARIES: [&str; 3] = ["CanaryOfASecretThatNobodyMaySee", "CanaryOfASession", "CanaryOfABearer"];
+
+/// How long a call without an answer is waited for where a scene says nothing else. A call may take 10 s.
+pub(super) const OUTCOME_WAIT_MILLIS: i64 = 11_000;
 
 /// Where the operator runs and as whom.
 #[derive(Debug, Clone)]
@@ -48,16 +53,18 @@ impl Operator {
             .env("HOME", directory)
             .env("BUSGRANT_OWNER", &environment.owner)
             .env("BUSGRANT_WATCH_NAMESPACES", &environment.namespace)
-            .env("BUSGRANT_METRICS_ADDR", "")
+            .env("BUSGRANT_METRICS_ADDR", "127.0.0.1:0")
             .env("BUSGRANT_SWEEP_INTERVAL", "1s")
-            .env("BUSGRANT_OUTCOME_WAIT", "11s")
+            .env("BUSGRANT_OUTCOME_WAIT", format!("{OUTCOME_WAIT_MILLIS}ms"))
             .env("BUSGRANT_LOG", "info,busgrant=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap());
         let account = start.account.unwrap_or(super::scene::ACCOUNT);
         if !account.is_empty() {
-            command.env("AWS_ACCESS_KEY_ID", account).env("AWS_SECRET_ACCESS_KEY", SECRET);
+            let [secret, token, _] = CANARIES;
+            command.env("AWS_ACCESS_KEY_ID", account).env("AWS_SECRET_ACCESS_KEY", secret);
+            command.env("AWS_SESSION_TOKEN", token);
         }
         let child = command.spawn().unwrap();
         Self { child, log }
@@ -75,6 +82,18 @@ impl Operator {
     pub(super) async fn ended(mut self) -> bool {
         let ended = eventually("the operator ends", PATIENCE, async || self.child.try_wait().unwrap().ok_or("it runs"));
         ended.await.success()
+    }
+
+    /// Its metrics, once it serves them.
+    pub(super) fn metrics(&self) -> Option<String> {
+        let log = std::fs::read_to_string(&self.log).unwrap();
+        let line = log.lines().find(|line| line.contains("serving /metrics"))?;
+        let address = line.split("address=").nth(1)?.split_whitespace().next()?;
+        let mut connection = TcpStream::connect(address).ok()?;
+        connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).ok()?;
+        Some(answer)
     }
 
     pub(super) fn is_running(&mut self) -> bool {

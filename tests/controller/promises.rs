@@ -1,185 +1,157 @@
 //! What every scene must have kept, whatever happened in it; read off both journals, which have one order.
 
 use std::collections::HashMap;
-use std::fs;
 
-use busgrant_sim::{Change, JournalEntry, JournalFilter, Operation, Writer};
+use busgrant_sim::{JournalEntry, Operation};
 use serde_json::Value;
 
-use super::front::Passed;
-use super::operator::SECRET;
-use super::oracle;
+use super::effects::{a_change_costs_its_steps, nothing_is_left, only_held_objects_are_served, retries_are_conflicts};
+use super::operator::CANARIES;
+use super::readiness::{drift_is_told, ready_is_true};
+use super::record::{Bus, Record, condition, foreign};
 use super::scene::{Scene, writes_policy};
 
-/// As the operators of all scenes are told.
-const OUTCOME_WAIT_MILLIS: i64 = 11_000;
+/// A promise, and what it says.
+pub(super) type Promise = (&'static str, fn(&Record) -> Result<(), String>);
 
+/// Every promise.
+pub(super) const ALL: [Promise; 12] = [
+    ("no call names a foreign statement", only_our_sids_are_named),
+    ("foreign statements stay as they are", foreign_statements_stay),
+    ("a document carries what was read", documents_carry_what_was_read),
+    ("conditions are well formed", conditions_are_well_formed),
+    ("ready is true", all_that_is_ready_is_true),
+    ("drift is told", drift_is_told),
+    ("statuses change and never go back", statuses_change_and_never_go_back),
+    ("retries are conflicts", retries_are_conflicts),
+    ("only held objects are served", only_held_objects_are_served),
+    ("nothing is left of what is gone", nothing_is_left),
+    ("a change costs its steps", a_change_costs_its_steps),
+    ("nothing secret is told", nothing_secret_is_told),
+];
+
+/// Holds a scene against every promise.
 pub(super) fn kept(scene: &Scene) {
-    let owned = format!("bg-{}-", scene.owner);
-    only_our_sids_are_named(scene, &owned);
-    if !scene.overwritten.get() {
-        foreign_statements_are_carried(scene, &owned);
-    }
-    let passed = scene.front.passed();
-    let statuses: Vec<&Passed> =
-        passed.iter().filter(|passed| passed.wrote_status() && !passed.answer.is_null()).collect();
-    for status in &statuses {
-        conditions_are_well_formed(&status.sent["status"]);
-        if condition(&status.sent["status"], "Ready")["status"] == "True" {
-            ready_is_true(scene, status).unwrap();
+    let record = Record::of(scene);
+    for (promise, holds) in ALL {
+        if let Err(error) = holds(&record) {
+            panic!("not kept: {promise}: {error}");
         }
-    }
-    statuses_change_and_never_go_back(&statuses, scene.tampered.get());
-    nothing_secret_is_told(scene, &passed);
-}
-
-fn only_our_sids_are_named(scene: &Scene, owned: &str) {
-    for call in scene.sim.journal() {
-        if let Some(sid) = call.input["StatementId"].as_str() {
-            assert!(sid.starts_with(owned), "names a foreign statement: {call:?}");
-        }
-        assert!(call.input["RemoveAllPermissions"] != true, "removes everything: {call:?}");
     }
 }
 
-fn foreign_statements_are_carried(scene: &Scene, owned: &str) {
-    let foreign = |change: Option<&Change>| -> Vec<String> {
-        let policy = change.and_then(|change| change.policy.as_ref());
-        let all = policy.and_then(|policy| policy["Statement"].as_array()).into_iter().flatten();
-        let foreign = all.filter(|one| !one["Sid"].as_str().is_some_and(|sid| sid.starts_with(owned)));
-        let mut texts: Vec<String> = foreign.map(Value::to_string).collect();
-        texts.sort();
-        texts
-    };
-    let mut before: HashMap<(String, String), Change> = HashMap::new();
-    for change in scene.sim.changes() {
-        let bus = (change.region.clone(), change.bus.clone());
-        if let Writer::Call(_) = change.writer {
-            assert_eq!(
-                foreign(before.get(&bus)),
-                foreign(Some(&change)),
-                "a call of ours changed foreign statements: {change:?}"
-            );
-        }
-        before.insert(bus, change);
-    }
+/// An error unless something is so.
+pub(super) fn ensure(so: bool, error: impl FnOnce() -> String) -> Result<(), String> {
+    if so { Ok(()) } else { Err(error()) }
 }
 
-fn condition<'a>(status: &'a Value, kind: &str) -> &'a Value {
-    let mut all = status["conditions"].as_array().into_iter().flatten();
-    all.find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
+fn only_our_sids_are_named(record: &Record) -> Result<(), String> {
+    let owned = record.owned();
+    record.calls.iter().try_for_each(|call| {
+        let foreign = call.input["StatementId"].as_str().is_some_and(|sid| !sid.starts_with(&owned));
+        let all = call.input["RemoveAllPermissions"] == true;
+        let sound = !writes_policy(call) || call.input.is_object();
+        ensure(!foreign && !all && sound, || format!("{call:?}"))
+    })
+}
+
+/// No call of ours changes a foreign statement, or anything else of the document that is not a statement.
+fn foreign_statements_stay(record: &Record) -> Result<(), String> {
+    if record.overwritten {
+        return Ok(());
+    }
+    let owned = record.owned();
+    record.steps().into_iter().filter(|(_, change)| record.call_of(change).is_some()).try_for_each(
+        |(before, change)| {
+            let (texts, rest) = foreign(before, &owned);
+            let (left, left_rest) = foreign(change.policy.as_ref(), &owned);
+            // With its last statement a document goes as a whole, and begins anew without what it said.
+            let same = left_rest == rest || before.is_none() || change.policy.is_none();
+            ensure(left == texts && same, || format!("{before:?} became {change:?}"))
+        },
+    )
+}
+
+/// Where the service itself loses what others write, this is what is left to promise.
+fn documents_carry_what_was_read(record: &Record) -> Result<(), String> {
+    let owned = record.owned();
+    let documents = record.calls.iter().filter(|call| call.succeeded());
+    for call in documents {
+        let (Some(text), Some(bus)) = (call.input["Policy"].as_str(), Bus::of_call(call)) else { continue };
+        let sent: Value = serde_json::from_str(text).map_err(|error| format!("{error}: {call:?}"))?;
+        let carried = foreign(Some(&sent), &owned).0;
+        let look = record.last_look(&bus, call.seq).ok_or_else(|| format!("nothing was read before {call:?}"))?;
+        let shown = record.shown(&bus, look);
+        let same = shown.iter().any(|shown| foreign(*shown, &owned).0 == carried);
+        ensure(same, || format!("{call:?} does not carry what {look:?} showed: {shown:?}"))?;
+    }
+    Ok(())
 }
 
 /// As kstatus, Flux and Argo CD must find them: every verdict has its generation, Ready is always there, and what says that
 /// something goes on or is stuck is there only while true, and one at a time.
-fn conditions_are_well_formed(status: &Value) {
-    let (reconciling, stalled) = (condition(status, "Reconciling"), condition(status, "Stalled"));
-    for kind in ["Accepted", "Synced", "Ready"] {
-        assert!(condition(status, kind).is_object(), "no {kind}: {status}");
-    }
-    for one in status["conditions"].as_array().unwrap() {
-        assert_eq!(one["observedGeneration"], status["observedGeneration"], "{status}");
-        let reason = one["reason"].as_str().unwrap();
-        let known = busgrant::api::Reason::ALL.iter().any(|known| known.as_str() == reason);
-        assert!(known, "{reason} is in no list: {status}");
-        assert!(one["message"].as_str().is_some_and(|message| !message.is_empty()), "{status}");
-    }
-    for extra in [reconciling, stalled] {
-        assert!(extra.is_null() || extra["status"] == "True", "{status}");
-    }
-    assert!(reconciling.is_null() || stalled.is_null(), "both at once: {status}");
-    if condition(status, "Ready")["status"] == "True" {
-        assert!(reconciling.is_null() && stalled.is_null(), "ready and not: {status}");
-        assert_eq!(condition(status, "Synced")["status"], "True", "{status}");
-    }
-}
-
-/// Ready for a generation: a read after the last write held exactly its statements, and no call may still take effect.
-pub(super) fn ready_is_true(scene: &Scene, status: &Passed) -> Result<(), String> {
-    let sent = &status.sent["status"];
-    let generation = sent["observedGeneration"].as_i64().unwrap();
-    let uid = status.sent["metadata"]["uid"].as_str().unwrap().to_owned();
-    let given = scene.given.borrow();
-    let spec = given.get(&(uid, generation)).or_else(|| {
-        let same = status.answer["metadata"]["generation"].as_i64() == Some(generation);
-        same.then(|| &status.answer["spec"])
-    });
-    let spec = spec.unwrap_or_else(|| panic!("the scene does not know the spec of {}", status.answer));
-    let name = status.answer["metadata"]["name"].as_str().unwrap();
-    let arn = sent["eventBus"]["arn"].as_str().unwrap();
-    let prefix = oracle::prefix(&scene.owner, &scene.namespace, name);
-    let wanted = oracle::wanted(spec, arn, &prefix);
-    let parts: Vec<&str> = arn.split(':').collect();
-    let bus = parts[5].trim_start_matches("event-bus/");
-    let about = |bus: Option<&str>| JournalFilter {
-        region: Some(parts[3].to_owned()),
-        bus: bus.map(str::to_owned),
-        ..JournalFilter::default()
-    };
-    let changes = scene.sim.changes_of(&about(Some(bus)));
-    let calls = scene.sim.journal_of(&about(None));
-    let reads = calls.iter().filter(|call| {
-        let this = call.operation == Operation::DescribeEventBus && call.bus.as_deref() == Some(bus);
-        let answered = call.answered.is_some_and(|answered| answered <= status.mark);
-        (this || call.operation == Operation::ListEventBuses) && call.succeeded() && answered
-    });
-    let writes: Vec<&JournalEntry> = calls
-        .iter()
-        .filter(|call| writes_policy(call) && call.bus.as_deref() == Some(bus) && call.seq <= status.mark)
-        .collect();
-    let last = |read: &&JournalEntry| writes.iter().all(|write| is_over(write, read, status));
-    let held = |read: &&JournalEntry| {
-        let (begin, end) = (read.seq, read.answered.unwrap());
-        let lags = !read.faults.is_empty();
-        let policies = changes.iter().filter(|change| change.seq <= end);
-        // It showed the last policy before it began, or one that came while it was under way.
-        let before = policies.clone().rfind(|change| change.seq <= begin);
-        let shown = policies.filter(|change| lags || change.seq > begin);
-        let shown = shown.map(|change| change.policy.as_ref());
-        let shown = shown.chain([before.and_then(|change| change.policy.as_ref())]);
-        shown.into_iter().any(|policy| oracle::of_policy(policy, arn, &prefix) == wanted)
-    };
-    let proof = reads.clone().filter(last).find(held);
-    proof.map(|_| ()).ok_or_else(|| {
-        format!(
-            "{name} was called ready for generation {generation} at {} without a read after the last write that held \
-             {wanted:#?}\nreads: {:?}\nwrites: {writes:#?}\nchanges: {changes:#?}",
-            status.mark,
-            reads.map(|read| read.seq).collect::<Vec<_>>(),
-        )
+fn conditions_are_well_formed(record: &Record) -> Result<(), String> {
+    record.statuses().try_for_each(|told| {
+        let status = &told.passed.sent["status"];
+        check_conditions(status).map_err(|wrong| format!("{wrong}: {status}"))
     })
 }
 
-/// Whether a write was over before a read began, and can't take effect any more when the status was written.
-fn is_over(write: &JournalEntry, read: &JournalEntry, status: &Passed) -> bool {
-    let unanswered = write.client_gone || write.status.is_none();
-    if unanswered {
-        // 100 ms: it was sent before it arrived.
-        let waited = write.at_millis + OUTCOME_WAIT_MILLIS - 100 <= status.at_millis;
-        waited && write.applied.is_none_or(|applied| applied < read.seq || applied > status.mark)
-    } else {
-        write.answered.is_some_and(|answered| answered < read.seq)
+fn check_conditions(status: &Value) -> Result<(), String> {
+    let (reconciling, stalled) = (condition(status, "Reconciling"), condition(status, "Stalled"));
+    for kind in ["Accepted", "Synced", "Ready"] {
+        ensure(condition(status, kind).is_object(), || format!("no {kind}"))?;
     }
+    let all = status["conditions"].as_array().into_iter().flatten();
+    let mut kinds: Vec<&str> = all.clone().filter_map(|one| one["type"].as_str()).collect();
+    kinds.sort_unstable();
+    ensure(kinds.windows(2).all(|two| two[0] != two[1]), || "one condition twice".to_owned())?;
+    for one in all {
+        let reason = one["reason"].as_str().unwrap_or_default();
+        let known = busgrant::api::Reason::ALL.iter().any(|known| known.as_str() == reason);
+        ensure(known, || format!("{reason} is in no list"))?;
+        ensure(one["observedGeneration"] == status["observedGeneration"], || "of another generation".to_owned())?;
+        ensure(one["message"].as_str().is_some_and(|message| !message.is_empty()), || "no message".to_owned())?;
+    }
+    for extra in [reconciling, stalled] {
+        ensure(extra.is_null() || extra["status"] == "True", || "there, and not true".to_owned())?;
+    }
+    ensure(reconciling.is_null() || stalled.is_null(), || "both at once".to_owned())?;
+    if condition(status, "Ready")["status"] == "True" {
+        ensure(reconciling.is_null() && stalled.is_null(), || "ready and not".to_owned())?;
+        ensure(condition(status, "Synced")["status"] == "True", || "ready and not synced".to_owned())?;
+        let statements = status["statements"].as_array().into_iter().flatten();
+        ensure(statements.clone().all(|one| one["synced"] == true), || "ready without a statement".to_owned())?;
+    }
+    Ok(())
 }
 
-fn statuses_change_and_never_go_back(statuses: &[&Passed], tampered: bool) {
+fn all_that_is_ready_is_true(record: &Record) -> Result<(), String> {
+    record.statuses().filter(|told| told.ready).try_for_each(|told| ready_is_true(record, &told))
+}
+
+fn statuses_change_and_never_go_back(record: &Record) -> Result<(), String> {
     let mut last: HashMap<&str, &Value> = HashMap::new();
-    for status in statuses {
-        let uid = status.sent["metadata"]["uid"].as_str().unwrap();
-        let sent = &status.sent["status"];
-        if let Some(before) = last.insert(uid, sent) {
-            assert!(tampered || before != sent, "written for nothing: {sent}");
-            let generation = |status: &Value| status["observedGeneration"].as_i64();
-            assert!(generation(before) <= generation(sent), "went back: {before} {sent}");
-        }
+    for told in record.statuses() {
+        let sent = &told.passed.sent["status"];
+        let Some(before) = last.insert(told.uid, sent) else { continue };
+        ensure(record.tampered || before != sent, || format!("written for nothing: {sent}"))?;
+        let generation = |status: &Value| status["observedGeneration"].as_i64();
+        ensure(generation(before) <= generation(sent), || format!("went back: {before} {sent}"))?;
+        let retries = |status: &Value| status["writes"]["concurrentModificationRetriesTotal"].as_i64();
+        ensure(record.tampered || retries(before) <= retries(sent), || format!("counts down: {before} {sent}"))?;
     }
+    Ok(())
 }
 
-fn nothing_secret_is_told(scene: &Scene, passed: &[Passed]) {
-    for log in &scene.logs {
-        assert!(!fs::read_to_string(log).unwrap().contains(SECRET), "{}", log.display());
-    }
-    for request in passed {
-        assert!(!request.sent.to_string().contains(SECRET), "{request:?}");
-    }
+/// What must stay inside the credentials is in no log, status, event or metric.
+fn nothing_secret_is_told(record: &Record) -> Result<(), String> {
+    let sent = record.passed.iter().map(|passed| format!("{} {}", passed.path, passed.sent));
+    let called = record.calls.iter().filter(|call| call.operation != Operation::GetCallerIdentity);
+    let called = called.map(|JournalEntry { input, .. }| input.to_string());
+    record.texts.iter().cloned().chain(sent).chain(called).try_for_each(|text| {
+        let told = CANARIES.iter().find_map(|canary| Some((canary, text.find(canary)?)));
+        let around = |at: usize| text.get(at.saturating_sub(300)..at).map(str::to_owned);
+        told.map_or(Ok(()), |(canary, at)| Err(format!("{canary} after {:?}", around(at))))
+    })
 }

@@ -13,7 +13,7 @@ use kube::core::gvk::GroupVersionKind;
 use serde_json::{Value, json};
 
 use super::front::Front;
-use super::operator::{Environment, Operator, Start};
+use super::operator::{CANARIES, Environment, OUTCOME_WAIT_MILLIS, Operator, Start};
 use super::{oracle, promises};
 use crate::support::{self, PATIENCE, eventually};
 
@@ -37,6 +37,12 @@ pub(super) struct Scene {
     pub(super) tampered: Cell<bool>,
     /// Whether the service itself loses what was written beside a write of ours, as no client can prevent.
     pub(super) overwritten: Cell<bool>,
+    /// When an operator began or ended.
+    pub(super) turns: RefCell<Vec<u64>>,
+    /// How often anything was asked of the operator.
+    pub(super) asked: Cell<usize>,
+    /// How long its operators wait for calls without an answer, in milliseconds.
+    pub(super) outcome_wait_millis: Cell<i64>,
     pub(super) logs: Vec<PathBuf>,
     environment: Environment,
     directory: PathBuf,
@@ -70,7 +76,7 @@ impl Scene {
         let through_front = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "front",
             "clusters": [{"name": "front", "cluster": {"server": front.url}}],
-            "users": [{"name": "nobody", "user": {}}],
+            "users": [{"name": "nobody", "user": {"token": CANARIES[2]}}],
             "contexts": [{"name": "front", "context": {"cluster": "front", "user": "nobody"}}],
         });
         fs::write(&kubeconfig, through_front.to_string()).unwrap();
@@ -91,6 +97,9 @@ impl Scene {
             given: RefCell::default(),
             tampered: Cell::default(),
             overwritten: Cell::default(),
+            turns: RefCell::default(),
+            asked: Cell::default(),
+            outcome_wait_millis: Cell::new(OUTCOME_WAIT_MILLIS),
             logs: Vec::new(),
             directory,
             operator: None,
@@ -103,6 +112,7 @@ impl Scene {
     }
 
     pub(super) fn start_as(&mut self, start: &Start) {
+        self.turn();
         let operator = Operator::start(&self.environment, start, &self.directory, self.logs.len());
         self.logs.push(operator.log.clone());
         self.operator = Some(operator);
@@ -110,12 +120,24 @@ impl Scene {
 
     /// Ends the operator as Kubernetes does.
     pub(super) async fn stop(&mut self) {
+        self.turn();
         self.operator.take().unwrap().stop().await;
+        self.turn();
     }
 
     /// Ends the operator wherever it is.
     pub(super) fn kill(&mut self) {
+        self.turn();
         self.operator = None;
+    }
+
+    fn turn(&self) {
+        self.turns.borrow_mut().push(self.sim.mark());
+    }
+
+    /// The operator's metrics, while it runs.
+    pub(super) fn metrics(&self) -> Option<String> {
+        self.operator.as_ref()?.metrics()
     }
 
     /// Applies an object as a team does.
@@ -138,6 +160,7 @@ impl Scene {
     }
 
     fn keep(&self, object: DynamicObject) -> DynamicObject {
+        self.asked.update(|asked| asked + 1);
         let key = (object.uid().unwrap(), object.metadata.generation.unwrap());
         self.given.borrow_mut().insert(key, object.data["spec"].clone());
         object
@@ -150,6 +173,7 @@ impl Scene {
 
     /// Asks for the deletion of an object, and doesn't wait.
     pub(super) async fn delete(&self, name: &str) {
+        self.asked.update(|asked| asked + 1);
         self.api.delete(name, &DeleteParams::default()).await.unwrap();
     }
 
@@ -275,8 +299,8 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         let running = self.operator.as_mut().is_none_or(Operator::is_running);
-        self.operator = None;
         if std::thread::panicking() {
+            self.operator = None;
             for log in &self.logs {
                 eprintln!("--- {}\n{}", log.display(), fs::read_to_string(log).unwrap_or_default());
             }
@@ -290,6 +314,11 @@ impl Drop for Scene {
 
 pub(super) fn writes_policy(call: &JournalEntry) -> bool {
     matches!(call.operation, Operation::PutPermission | Operation::RemovePermission)
+}
+
+/// Whether a call is a look over all buses that was answered.
+pub(super) fn is_list(call: &JournalEntry) -> bool {
+    call.operation == Operation::ListEventBuses && call.succeeded()
 }
 
 pub(super) fn bus_arn(name: &str) -> String {

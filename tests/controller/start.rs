@@ -1,5 +1,6 @@
 //! What a start costs, and what it finds.
 
+use axum::http::Method;
 use busgrant_sim::{Fault, FaultKind, ForeignWrite, JournalEntry, JournalFilter, Operation};
 use serde_json::{Value, json};
 
@@ -116,7 +117,10 @@ async fn an_end_does_not_wait_for_calls_that_wait_for_their_turn() {
         scene.sim.create_bus(ACCOUNT, REGION, name);
         scene.apply(name, &on(name)).await;
     }
-    eventually("a call is made", PATIENCE, async || scene.sim.journal().first().map(drop).ok_or("not yet")).await;
+    eventually("a bus is read", PATIENCE, async || {
+        calls(&scene, 0, Operation::DescribeEventBus).first().map(drop).ok_or("not yet")
+    })
+    .await;
     scene.stop().await;
     let written = calls(&scene, 0, Operation::PutPermission).len();
     assert!(written < names.len(), "it worked off its whole backlog first");
@@ -124,4 +128,15 @@ async fn an_end_does_not_wait_for_calls_that_wait_for_their_turn() {
     for name in &names {
         scene.ready(name).await;
     }
+}
+
+#[tokio::test]
+async fn an_end_at_the_start_is_an_end_at_once() {
+    let mut scene = in_sync("early").await;
+    scene.front.refuse(Method::GET, "/eventbuspermissions", 503, usize::MAX);
+    let mark = scene.mark();
+    scene.start(&[]);
+    // It asks who it is as it begins to watch.
+    scene.sim.wait_until(|sim| !sim.journal_of(&JournalFilter::since(mark)).is_empty()).await;
+    scene.stop().await;
 }

@@ -1,0 +1,130 @@
+//! Lines that can break: one before the service, and one before the API server that can also be made to hang.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+
+/// A line to the service: every connection goes on to it, until the line is cut.
+pub(super) struct Line {
+    pub(super) url: String,
+    cut: Arc<Notify>,
+    server: AbortHandle,
+}
+
+impl Line {
+    pub(super) async fn to(endpoint: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let cut = Arc::new(Notify::new());
+        let (onward, broken) = (endpoint.trim_start_matches("http://").to_owned(), Arc::clone(&cut));
+        let accept = async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (onward, broken) = (onward.clone(), Arc::clone(&broken));
+                tokio::spawn(async move {
+                    let broken = broken.notified();
+                    let mut far = TcpStream::connect(onward).await.unwrap();
+                    tokio::select! { _ = copy_bidirectional(&mut near, &mut far) => {}, () = broken => {} }
+                });
+            }
+        };
+        Self { url, cut, server: tokio::spawn(accept).abort_handle() }
+    }
+
+    /// Breaks every connection that is open. What was sent goes on at the other end, and nobody hears the answer.
+    pub(super) fn cut(&self) {
+        self.cut.notify_waiters();
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.server.abort();
+        self.cut();
+    }
+}
+
+/// A gate before the API server.
+pub(super) struct Gate {
+    pub(super) url: String,
+    shared: Arc<Shared>,
+    server: AbortHandle,
+}
+
+struct Shared {
+    client: kube::Client,
+    /// Requests whose path ends so hang.
+    shut: watch::Sender<Option<String>>,
+    cut: Notify,
+    hanging: Mutex<usize>,
+}
+
+impl Gate {
+    pub(super) async fn before(url: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let own = format!("http://{}", listener.local_addr().unwrap());
+        let mut config = kube::Config::new(url.parse().unwrap());
+        config.default_retry = false;
+        let client = kube::Client::try_from(config).unwrap();
+        let shared =
+            Arc::new(Shared { client, shut: watch::Sender::new(None), cut: Notify::new(), hanging: Mutex::default() });
+        let routes = Router::new().fallback(pass).with_state(Arc::clone(&shared));
+        let server = tokio::spawn(async move { axum::serve(listener, routes).await }).abort_handle();
+        Self { url: own, shared, server }
+    }
+
+    /// Lets requests hang whose path ends so, until it is opened.
+    pub(super) fn shut(&self, path: &str) {
+        self.shared.shut.send_replace(Some(path.to_owned()));
+    }
+
+    pub(super) fn open(&self) {
+        self.shared.shut.send_replace(None);
+    }
+
+    /// Ends every answer that is under way: watches, most of all.
+    pub(super) fn cut(&self) {
+        self.shared.cut.notify_waiters();
+    }
+
+    /// How many requests have been made to hang.
+    pub(super) fn hanging(&self) -> usize {
+        *self.shared.hanging.lock().unwrap()
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.server.abort();
+        self.open();
+        self.cut();
+    }
+}
+
+async fn pass(State(gate): State<Arc<Shared>>, request: Request) -> Response {
+    let (mut head, body) = request.into_parts();
+    let mut shut = gate.shut.subscribe();
+    let meant = |path: &Option<String>| path.as_ref().is_some_and(|path| head.uri.path().ends_with(path.as_str()));
+    if meant(&shut.borrow()) {
+        *gate.hanging.lock().unwrap() += 1;
+    }
+    shut.wait_for(|path| !meant(path)).await.unwrap();
+    let sent = to_bytes(body, usize::MAX).await.unwrap();
+    head.headers.remove("host");
+    let onward = axum::http::Request::from_parts(head, kube::client::Body::from(sent.to_vec()));
+    let Ok(answer) = gate.client.send(onward).await else {
+        return StatusCode::BAD_GATEWAY.into_response();
+    };
+    let (head, body) = answer.into_parts();
+    let gate = Arc::clone(&gate);
+    let broken = async move { gate.cut.notified().await };
+    Response::from_parts(head, Body::from_stream(Body::new(body).into_data_stream().take_until(Box::pin(broken))))
+}
