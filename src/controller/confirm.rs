@@ -42,7 +42,7 @@ impl<B: EventBuses> Context<B> {
     }
 
     async fn pin_one(&self, member: &Member, facts: &BusFacts) -> Pin {
-        let status = self.ledger.status_of(&member.object);
+        let status = self.status_of(&member.object);
         let Some(compiled) = member.compiled().filter(|_| status.event_bus.is_none()) else {
             return Pin::Before;
         };

@@ -22,7 +22,7 @@ use super::service::Service;
 use super::settings::Settings;
 use super::sweep::FirstLook;
 use super::worker::Worker;
-use crate::api::{Home, Reason};
+use crate::api::{EventBusPermissionStatus, Home, Reason};
 use crate::port::{BusError, EventBuses, Identity};
 
 /// How long a failure to learn whose the credentials are is not asked about again.
@@ -124,6 +124,12 @@ impl<B: EventBuses> Context<B> {
         self.stores.iter().find_map(|store| store.get(&object))
     }
 
+    /// The status of an object: what we wrote last, where the object was read before.
+    pub fn status_of(&self, object: &Permission) -> Arc<EventBusPermissionStatus> {
+        let key = (object.namespace().into(), object.name().into());
+        self.ledger.status_of(object, || self.object(&key).filter(|newest| newest.uid() == object.uid()))
+    }
+
     /// No call waits for its turn any more, and what can't be done is left to a successor to tell.
     pub fn end(&self) {
         self.ends.store(true, Ordering::Release);
@@ -204,7 +210,7 @@ impl<B: EventBuses> Context<B> {
 
     /// The bus that an object means, checked to be one that these credentials may touch for it.
     pub fn resolve(&self, object: &Permission, identity: &Identity) -> Result<BusArn, Problem> {
-        let spec = object.event_bus.as_ref().map_err(|error| Problem::permanent(Reason::Unreadable, error.clone()))?;
+        let spec = object.event_bus().map_err(|error| Problem::permanent(Reason::Unreadable, error))?;
         self.check_account(&identity.account)?;
         let named = spec.region.as_deref().or_else(|| spec.arn.as_deref().and_then(|arn| arn.split(':').nth(3)));
         let region = self.service.home_region().or_else(|| named?.parse().ok()).ok_or_else(|| {

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use busgrant_policy::BusArn;
 
 use super::permission::Permission;
+use crate::api::EventBus;
 
 /// An object's namespace and name.
 pub type Key = (Box<str>, Box<str>);
@@ -26,7 +27,7 @@ impl Index {
     pub fn note(&self, object: &Permission) {
         let mut entries = self.entries();
         for name in bus_names(object) {
-            let objects = entries.entry(name.into()).or_default();
+            let objects = entries.entry(name).or_default();
             objects.insert((object.namespace().into(), object.name().into()));
         }
     }
@@ -52,11 +53,12 @@ impl Index {
 }
 
 /// The names of the buses that an object means or meant first.
-fn bus_names(object: &Permission) -> impl Iterator<Item = &str> {
-    let spec = object.event_bus.as_ref().ok();
-    let arns = [spec.and_then(|spec| spec.arn.as_deref()), object.pinned_bus()];
+fn bus_names(object: &Permission) -> impl Iterator<Item = Box<str>> {
+    let EventBus { name, arn, .. } = object.event_bus().unwrap_or_default();
+    let arns = [arn.as_deref(), object.pinned_bus()];
     let of_arns = arns.into_iter().flatten().filter_map(|arn| arn.rsplit('/').next());
-    spec.and_then(|spec| spec.name.as_deref()).into_iter().chain(of_arns)
+    let of_arns: Vec<Box<str>> = of_arns.map(Box::from).collect();
+    name.map(String::into_boxed_str).into_iter().chain(of_arns)
 }
 
 #[cfg(test)]

@@ -1,13 +1,18 @@
 //! An `EventBusPermission` as it is watched: whatever of it can't be decoded fails alone, and not the whole list.
+//!
+//! Every object of the cluster is kept, so no more of one is than is used, and spec and status as text: parsed, they take
+//! several times as much, and only a flight looks at them.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::{
     DeletionPolicy, EventBus, EventBusPermission, EventBusPermissionSpec, EventBusPermissionStatus, ManagementPolicy,
@@ -20,14 +25,17 @@ pub const FINALIZER: &str = "busgrant.dev/statements";
 /// One object, as far as it can be read.
 #[derive(Debug, Clone)]
 pub struct Permission {
-    /// Name, UID, generation and the rest.
+    /// Name, UID, generation, finalizers: what is used of it.
     pub metadata: ObjectMeta,
-    /// The spec, or what is wrong with it.
-    pub spec: Result<EventBusPermissionSpec, String>,
-    /// The bus, which may be readable where the rest of the spec is not.
-    pub event_bus: Result<EventBus, String>,
-    /// The status, empty where it can't be read.
-    pub status: EventBusPermissionStatus,
+    /// The spec as JSON, or its bus alone where the rest can't be read.
+    spec: Box<str>,
+    /// What is wrong with the spec.
+    unreadable: Option<Box<str>>,
+    management_policy: ManagementPolicy,
+    deletion_policy: DeletionPolicy,
+    /// The status as JSON, if there is one that can be read.
+    status: Option<Box<str>>,
+    pinned_bus: Option<Box<str>>,
 }
 
 impl Permission {
@@ -44,6 +52,11 @@ impl Permission {
     /// The name.
     pub fn name(&self) -> &str {
         self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// The resource version. It grows, as those of one object may be compared (KEP-5504).
+    pub fn resource_version(&self) -> u64 {
+        self.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
     }
 
     /// The generation of the spec.
@@ -67,21 +80,116 @@ impl Permission {
         annotations.and_then(|a| a.get(PAUSED_ANNOTATION)).is_some_and(|value| value == "true")
     }
 
+    /// The spec, or what is wrong with it.
+    pub fn spec(&self) -> Result<EventBusPermissionSpec, String> {
+        match &self.unreadable {
+            Some(wrong) => Err(wrong.to_string()),
+            None => serde_json::from_str(&self.spec).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// What is wrong with the spec, if anything is.
+    pub fn unreadable(&self) -> Option<&str> {
+        self.unreadable.as_deref()
+    }
+
+    /// The bus, which may be readable where the rest of the spec is not.
+    pub fn event_bus(&self) -> Result<EventBus, String> {
+        let bus = serde_json::from_str(&self.spec).map(|BusOfSpec { event_bus }| event_bus);
+        bus.map_err(|error| self.unreadable().map_or_else(|| error.to_string(), str::to_owned))
+    }
+
+    /// The status, empty where it can't be read.
+    pub fn status(&self) -> EventBusPermissionStatus {
+        self.status.as_deref().and_then(|status| serde_json::from_str(status).ok()).unwrap_or_default()
+    }
+
+    /// A number that tells its status from others.
+    pub fn status_digest(&self) -> u64 {
+        digest(self.status.as_deref())
+    }
+
     /// Whether only the plan is reported.
     pub fn is_observed(&self) -> bool {
-        self.spec.as_ref().is_ok_and(|spec| spec.management_policy == ManagementPolicy::Observe)
+        self.management_policy == ManagementPolicy::Observe
     }
 
     /// Whether its statements stay when it goes. What can't be read is no wish to keep them, nor is it acted on unread:
     /// an object without a readable policy is deleted as the default says.
     pub fn is_retained(&self) -> bool {
-        self.spec.as_ref().is_ok_and(|spec| spec.deletion_policy == DeletionPolicy::Retain)
+        self.deletion_policy == DeletionPolicy::Retain
     }
 
     /// The ARN that its bus resolved to first.
     pub fn pinned_bus(&self) -> Option<&str> {
-        self.status.event_bus.as_ref().map(|bus| bus.arn.as_str())
+        self.pinned_bus.as_deref()
     }
+}
+
+/// The number that [`Permission::status_digest`] gives of an object with this status.
+pub fn digest_of(status: &EventBusPermissionStatus) -> u64 {
+    digest(text(status).as_deref())
+}
+
+fn digest(status: Option<&str>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    status.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// An empty status is as good as none.
+fn text(status: &EventBusPermissionStatus) -> Option<Box<str>> {
+    let text = serde_json::to_string(status).ok().filter(|_| *status != EventBusPermissionStatus::default());
+    text.map(String::into_boxed_str)
+}
+
+/// What is used of an object's metadata. What it is managed by and by whom is longer than the rest of the object.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+    finalizers: Option<Vec<String>>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+impl From<Metadata> for ObjectMeta {
+    fn from(metadata: Metadata) -> Self {
+        let mut annotations = metadata.annotations.unwrap_or_default();
+        annotations.retain(|name, _| name == PAUSED_ANNOTATION);
+        Self {
+            name: metadata.name,
+            namespace: metadata.namespace,
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
+            generation: metadata.generation,
+            creation_timestamp: metadata.creation_timestamp,
+            deletion_timestamp: metadata.deletion_timestamp,
+            finalizers: metadata.finalizers,
+            annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
+            ..Self::default()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Watched {
+    metadata: Metadata,
+    #[serde(default)]
+    spec: Value,
+    #[serde(default)]
+    status: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BusOfSpec {
+    event_bus: EventBus,
 }
 
 fn part<T: DeserializeOwned>(json: &Value) -> Result<T, String> {
@@ -90,15 +198,23 @@ fn part<T: DeserializeOwned>(json: &Value) -> Result<T, String> {
 
 impl<'de> Deserialize<'de> for Permission {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut json = Value::deserialize(deserializer)?;
-        let metadata = json.get_mut("metadata").map(Value::take).unwrap_or_default();
-        let spec = json.get("spec").unwrap_or(&Value::Null);
-        let status = json.get("status").filter(|status| !status.is_null());
+        let Watched { metadata, spec: json, status } = Watched::deserialize(deserializer)?;
+        let spec = part::<EventBusPermissionSpec>(&json);
+        let kept = match &spec {
+            Ok(spec) => serde_json::to_string(spec).map_err(serde::de::Error::custom)?,
+            Err(_) => json!({"eventBus": json.get("eventBus")}).to_string(),
+        };
+        let status = part::<EventBusPermissionStatus>(&status).unwrap_or_default();
+        let policies = spec.as_ref().map(|spec| (spec.management_policy, spec.deletion_policy));
+        let (management_policy, deletion_policy) = policies.unwrap_or_default();
         Ok(Self {
-            metadata: ObjectMeta::deserialize(metadata).map_err(serde::de::Error::custom)?,
-            spec: part(spec),
-            event_bus: part(spec.get("eventBus").unwrap_or(&Value::Null)),
-            status: status.and_then(|status| part(status).ok()).unwrap_or_default(),
+            metadata: metadata.into(),
+            spec: kept.into(),
+            management_policy,
+            deletion_policy,
+            unreadable: spec.err().map(String::into_boxed_str),
+            status: text(&status),
+            pinned_bus: status.event_bus.map(|bus| bus.arn.into()),
         })
     }
 }
@@ -147,8 +263,8 @@ mod tests {
             "status": {"observedGeneration": 3},
         }))
         .unwrap();
-        assert!(object.spec.unwrap_err().contains("onlyOnSundays"));
-        assert_eq!(object.event_bus.unwrap().name.as_deref(), Some("orders"));
-        assert_eq!(object.status.observed_generation, Some(3));
+        assert!(object.spec().unwrap_err().contains("onlyOnSundays"));
+        assert_eq!(object.event_bus().unwrap().name.as_deref(), Some("orders"));
+        assert_eq!(object.status().observed_generation, Some(3));
     }
 }

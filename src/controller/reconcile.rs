@@ -80,7 +80,7 @@ async fn attend<B: EventBuses>(object: &Arc<Permission>, context: &Arc<Context<B
             return Ok(None);
         }
     }
-    if let (Err(error), false) = (&object.spec, object.is_deleting()) {
+    if let (Some(error), false) = (object.unreadable(), object.is_deleting()) {
         let message = format!("this version of busgrant can't read it, so nothing of it is acted on: {error}");
         let problem = Problem { reason: Reason::Unreadable, message, mendable: false };
         return Ok(context.report_problem(object, &problem).await);

@@ -149,7 +149,7 @@ impl<B: EventBuses> Context<B> {
     pub fn are_ready(&self, roster: &Roster) -> bool {
         let mut members = roster.members.iter().filter(|member| !matches!(member.role, Role::Shielded)).peekable();
         let is_there = members.peek().is_some();
-        is_there && members.all(|member| is_ready(&self.ledger.status_of(&member.object), &member.object))
+        is_there && members.all(|member| is_ready(&self.status_of(&member.object), &member.object))
     }
 
     /// Lets a member go whose statements are gone, or tells it how it stands.
@@ -196,7 +196,7 @@ impl<B: EventBuses> Context<B> {
             true if unchanged => entry.attempts + 1,
             open => u32::from(open),
         };
-        let old = self.ledger.status_of(object);
+        let old = self.status_of(object);
         let forgiven = matches!(outcome.verdict, Verdict::Working(..)) && !seen.changed && attempts <= FORGIVEN;
         // What a predecessor said of this generation holds until its calls can no longer change it.
         let waits = matches!(outcome.verdict, Verdict::Working(Reason::OutcomeUnknown, _)) && seen.inherited;
@@ -276,7 +276,7 @@ impl<B: EventBuses> Context<B> {
     /// A call of ours without an answer keeps every object of the bus from being ready. What a predecessor may have left
     /// keeps only those from it that were not ready before, or were not found so: it may have been at the same repair.
     fn is_open_for(&self, member: &Member, memory: &Memory, read_at: Instant, tally: Option<&Tally>) -> bool {
-        let was_ready = || is_ready(&self.ledger.status_of(&member.object), &member.object);
+        let was_ready = || is_ready(&self.status_of(&member.object), &member.object);
         let stands = memory.unknown_inherited && tally.is_none_or(|tally| !tally.sent) && was_ready();
         memory.is_outcome_open(read_at) && !stands
     }

@@ -187,9 +187,9 @@ fn role<B>(context: &Context<B>, bus: &BusArn, id: &ObjectId, object: &Permissio
         let goes = object.is_held() && !object.is_retained();
         return if goes { Role::Deleting(known_sids(context, bus, id, object)) } else { Role::Shielded };
     }
-    match &object.spec {
+    match object.spec() {
         Ok(spec) if object.is_held() => {
-            let compiled = compile(spec, bus, &context.settings.owner, id, context.settings.consent);
+            let compiled = compile(&spec, bus, &context.settings.owner, id, context.settings.consent);
             if object.is_paused() || object.is_observed() { Role::Watched(compiled) } else { Role::Enforced(compiled) }
         }
         _ => Role::Shielded,
@@ -199,10 +199,10 @@ fn role<B>(context: &Context<B>, bus: &BusArn, id: &ObjectId, object: &Permissio
 /// Every Sid that the spec or the status of an object speaks of and that is the object's own: a status can be forged.
 fn known_sids<B>(context: &Context<B>, bus: &BusArn, id: &ObjectId, object: &Permission) -> BTreeSet<Sid> {
     let owner = &context.settings.owner;
-    let told = object.status.statements.iter().filter_map(|statement| statement.statement_id.parse().ok());
+    let told = object.status().statements.into_iter().filter_map(|statement| statement.statement_id.parse().ok());
     let mut sids: BTreeSet<Sid> = told.collect();
-    if let Ok(spec) = &object.spec {
-        let compiled = compile(spec, bus, owner, id, Consent { allow_public: true });
+    if let Ok(spec) = object.spec() {
+        let compiled = compile(&spec, bus, owner, id, Consent { allow_public: true });
         sids.extend(compiled.claims.into_iter().map(|claim| claim.statement.sid));
     }
     sids.retain(|sid| owner.read(sid.as_str()).is_some_and(|owned| owned.object == *id));

@@ -94,7 +94,8 @@ async fn sweep_once<B: EventBuses>(context: &Arc<Context<B>>) {
 }
 
 async fn forget_what_is_gone<B: EventBuses>(context: &Context<B>) {
-    let present: HashSet<String> = context.objects().map(|object| object.uid().to_owned()).collect();
+    let objects: Vec<_> = context.objects().inspect(|object| context.ledger.shown(object)).collect();
+    let present: HashSet<&str> = objects.iter().map(|object| object.uid()).collect();
     let is_there = |uid: &str| present.contains(uid);
     context.ledger.retain(is_there);
     context.quarantine.retain(is_there);
