@@ -26,6 +26,7 @@ mod drift;
 mod faults;
 mod kstatus;
 mod lease;
+mod leftovers;
 mod observe;
 mod others;
 mod rest;
