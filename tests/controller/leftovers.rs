@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use busgrant_sim::{Fault, FaultKind, ForeignWrite, Operation};
+use futures::StreamExt;
 use futures::future::join_all;
+use futures::stream;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
 
 use super::drawn;
@@ -17,6 +21,9 @@ const OUTCOME_WAIT_MILLIS: usize = 11_000;
 
 /// How long calls are held, in hundredths of the outcome wait.
 const HELD: [(usize, usize); 8] = [(10, 20), (30, 50), (60, 75), (80, 90), (91, 96), (96, 99), (120, 150), (170, 200)];
+
+/// How many buses the storm is over.
+const BUSES: usize = 10;
 
 /// What becomes of an object while a put for it is under way.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,4 +95,60 @@ async fn late_puts(purpose: &str, seed: u64) {
 #[tokio::test]
 async fn nothing_is_left_when_puts_take_effect_late() {
     each_seed(600, 1, async |seed| late_puts("late", seed).await).await;
+}
+
+/// One object of the storm: it comes, may change, and may go at once, or later, or go and come again.
+async fn comes_and_may_go(scene: &Scene, name: &str, seed: u64) -> bool {
+    let mut random = Random::new(seed);
+    let bus = format!("bus{}", random.below(BUSES));
+    let spec =
+        |random: &mut Random| json!({"eventBus": {"name": bus}, "statements": drawn::short_statements(random, 2)});
+    scene.apply(name, &spec(&mut random)).await;
+    if random.percent(30) {
+        scene.ready(name).await;
+    }
+    if random.percent(30) {
+        scene.apply(name, &spec(&mut random)).await;
+    }
+    let goes = random.percent(60);
+    if goes {
+        scene.delete(name).await;
+    }
+    if goes && random.percent(30) {
+        scene.gone(name).await;
+        scene.apply(name, &spec(&mut random)).await;
+        return true;
+    }
+    !goes
+}
+
+#[tokio::test]
+async fn a_storm_of_objects_that_come_and_go_leaves_nothing() {
+    each_seed(700, 1, async |seed| {
+        let mut random = Random::new(seed);
+        let scene = Scene::running("storm").await;
+        let buses: Vec<String> = (0..BUSES).map(|number| format!("bus{number}")).collect();
+        for bus in &buses {
+            scene.sim.create_bus(ACCOUNT, REGION, bus);
+        }
+        let objects: Vec<(String, u64)> = (0..240).map(|number| (format!("o{number}"), random.seed())).collect();
+        let storm = stream::iter(&objects).map(|(name, seed)| comes_and_may_go(&scene, name, *seed));
+        let stay: Vec<bool> = storm.buffered(24).collect().await;
+        let staying = || objects.iter().zip(&stay).filter(|(_, stays)| **stays).map(|((name, _), _)| name);
+        assert!(staying().count() > 50);
+        stream::iter(staying().step_by(2)).for_each_concurrent(24, async |name| scene.delete(name).await).await;
+        let namespaces = Api::<Namespace>::all(scene.client.clone());
+        namespaces.delete(&scene.namespace, &DeleteParams::default()).await.unwrap();
+        eventually("the namespace goes", PATIENCE, async || {
+            match namespaces.get_opt(&scene.namespace).await.unwrap() {
+                None => Ok(()),
+                Some(namespace) => Err(format!("{:?}", namespace.status)),
+            }
+        })
+        .await;
+        for bus in &buses {
+            assert_eq!(scene.sim.policy(ACCOUNT, REGION, bus), None);
+        }
+    })
+    .await;
 }
