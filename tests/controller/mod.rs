@@ -29,6 +29,7 @@ mod lease;
 mod leftovers;
 mod observe;
 mod others;
+mod quiet;
 mod rest;
 mod statements;
 mod story;

@@ -11,6 +11,9 @@ use crate::support::{PATIENCE, eventually};
 /// What must never be seen outside the credentials: the key of AWS, its session's token, and the token for Kubernetes.
 pub(super) const CANARIES: [&str; 3] = ["CanaryOfASecretThatNobodyMaySee", "CanaryOfASession", "CanaryOfABearer"];
 
+/// How many calls a second to each account and Region the operators of all scenes may make.
+pub(super) const REQUESTS_PER_SECOND: usize = 20;
+
 /// Where the operator runs and as whom.
 #[derive(Debug, Clone)]
 pub(super) struct Environment {
@@ -53,6 +56,7 @@ impl Operator {
             .env("BUSGRANT_METRICS_ADDR", "127.0.0.1:0")
             .env("BUSGRANT_SWEEP_INTERVAL", "1s")
             .env("BUSGRANT_OUTCOME_WAIT", "11s")
+            .env("BUSGRANT_AWS_REQUESTS_PER_SECOND", REQUESTS_PER_SECOND.to_string())
             .env("BUSGRANT_LOG", "info,busgrant=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
