@@ -26,6 +26,8 @@ pub struct Permission {
     pub spec: Result<EventBusPermissionSpec, String>,
     /// The bus, which may be readable where the rest of the spec is not.
     pub event_bus: Result<EventBus, String>,
+    /// What becomes of its statements when it goes, likewise.
+    pub deletion_policy: Result<DeletionPolicy, String>,
     /// The status, empty where it can't be read.
     pub status: EventBusPermissionStatus,
 }
@@ -75,7 +77,7 @@ impl Permission {
     /// Whether its statements stay when it goes. What can't be read is no wish to keep them, nor is it acted on unread:
     /// an object without a readable policy is deleted as the default says.
     pub fn is_retained(&self) -> bool {
-        self.spec.as_ref().is_ok_and(|spec| spec.deletion_policy == DeletionPolicy::Retain)
+        self.deletion_policy == Ok(DeletionPolicy::Retain)
     }
 
     /// The ARN that its bus resolved to first.
@@ -98,6 +100,7 @@ impl<'de> Deserialize<'de> for Permission {
             metadata: ObjectMeta::deserialize(metadata).map_err(serde::de::Error::custom)?,
             spec: part(spec),
             event_bus: part(spec.get("eventBus").unwrap_or(&Value::Null)),
+            deletion_policy: spec.get("deletionPolicy").map_or(Ok(DeletionPolicy::default()), part),
             status: status.and_then(|status| part(status).ok()).unwrap_or_default(),
         })
     }
@@ -138,15 +141,16 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_object_with_an_unknown_field_in_a_statement_still_names_its_bus() {
+    fn an_object_with_an_unknown_field_in_a_statement_still_says_its_bus_and_what_its_deletion_does() {
         let object: Permission = serde_json::from_value(json!({
             "metadata": {"name": "n", "namespace": "ns", "uid": "u"},
             "spec": {"eventBus": {"name": "orders"}, "statements": [
                 {"name": "a", "principals": {"accountIDs": ["111122223333"]}, "onlyOnSundays": true}
-            ]},
+            ], "deletionPolicy": "Retain"},
             "status": {"observedGeneration": 3},
         }))
         .unwrap();
+        assert!(object.is_retained());
         assert!(object.spec.unwrap_err().contains("onlyOnSundays"));
         assert_eq!(object.event_bus.unwrap().name.as_deref(), Some("orders"));
         assert_eq!(object.status.observed_generation, Some(3));
