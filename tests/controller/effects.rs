@@ -68,7 +68,7 @@ pub(super) fn nothing_is_left(record: &Record) -> Result<(), String> {
             let Some(arn) = gone.passed.answer["status"]["eventBus"]["arn"].as_str() else { continue };
             let bus = Bus::of_arn(arn);
             let again = holds.get(number + 1).map_or(record.end, |again| again.passed.mark);
-            let on_bus = steps.iter().filter(|(_, change)| Bus::of_change(change) == bus && change.seq <= again);
+            let on_bus = steps.iter().filter(|(_, change)| bus.has(change) && change.seq <= again);
             let (earlier, later): (Vec<_>, Vec<_>) = on_bus.partition(|(_, change)| change.seq <= gone.passed.mark);
             let held = |policy: Option<&Value>| oracle::of_policy(policy, arn, &prefix);
             // What is there, and the change that brought it.

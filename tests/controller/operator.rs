@@ -13,6 +13,8 @@ pub(super) const CANARIES: [&str; 3] = ["CanaryOfASecretThatNobodyMaySee", "Cana
 
 /// How long a call without an answer is waited for where a scene says nothing else. A call may take 10 s.
 pub(super) const OUTCOME_WAIT_MILLIS: i64 = 11_000;
+/// How many calls a second to each account and Region the operators of all scenes may make.
+pub(super) const REQUESTS_PER_SECOND: usize = 20;
 
 /// Where the operator runs and as whom.
 #[derive(Debug, Clone)]
@@ -56,6 +58,7 @@ impl Operator {
             .env("BUSGRANT_METRICS_ADDR", "127.0.0.1:0")
             .env("BUSGRANT_SWEEP_INTERVAL", "1s")
             .env("BUSGRANT_OUTCOME_WAIT", format!("{OUTCOME_WAIT_MILLIS}ms"))
+            .env("BUSGRANT_AWS_REQUESTS_PER_SECOND", REQUESTS_PER_SECOND.to_string())
             .env("BUSGRANT_LOG", "info,busgrant=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -49,11 +49,11 @@ pub(super) fn drift_is_told(record: &Record) -> Result<(), String> {
     if record.overwritten || record.tampered {
         return Ok(());
     }
-    let lives = record.lives();
+    let (lives, holds) = (record.lives(), record.holds());
     for statuses in lives.values() {
         for (number, told) in statuses.iter().enumerate().filter(|(_, told)| told.ready) {
             let next = statuses.get(number + 1).map(|next| next.passed.mark);
-            let gone = record.holds().remove(&told.prefix).into_iter().flatten();
+            let gone = holds.get(&told.prefix).into_iter().flatten();
             let gone =
                 gone.filter(|hold| !hold.holds && hold.passed.mark >= told.passed.mark).map(|hold| hold.passed.mark);
             let end = next.into_iter().chain(gone).min().unwrap_or(record.end);

@@ -13,6 +13,7 @@ use kube::core::gvk::GroupVersionKind;
 use serde_json::{Value, json};
 
 use super::front::Front;
+use super::link::Line;
 use super::operator::{CANARIES, Environment, OUTCOME_WAIT_MILLIS, Operator, Start};
 use super::{oracle, promises};
 use crate::support::{self, PATIENCE, eventually};
@@ -104,6 +105,11 @@ impl Scene {
             directory,
             operator: None,
         }
+    }
+
+    /// From the next start on the operator calls the service over this line.
+    pub(super) fn call_over(&mut self, line: &Line) {
+        self.environment.endpoint.clone_from(&line.url);
     }
 
     /// Starts the operator, with these flags beside those of every scene.
@@ -246,13 +252,23 @@ impl Scene {
 
     /// The object's statements on the bus.
     pub(super) fn held(&self, name: &str) -> oracle::Statements {
+        self.held_on(BUS, name)
+    }
+
+    /// The object's statements on a bus.
+    pub(super) fn held_on(&self, bus: &str, name: &str) -> oracle::Statements {
         let prefix = oracle::prefix(&self.owner, &self.namespace, name);
-        oracle::of_policy(self.policy().as_ref(), &bus_arn(BUS), &prefix)
+        oracle::of_policy(self.sim.policy(ACCOUNT, REGION, bus).as_ref(), &bus_arn(bus), &prefix)
     }
 
     /// What the bus must hold for a spec of that object.
     pub(super) fn wanted(&self, name: &str, spec: &Value) -> oracle::Statements {
-        oracle::wanted(spec, &bus_arn(BUS), &oracle::prefix(&self.owner, &self.namespace, name))
+        self.wanted_on(BUS, name, spec)
+    }
+
+    /// What a bus must hold for a spec of that object.
+    pub(super) fn wanted_on(&self, bus: &str, name: &str, spec: &Value) -> oracle::Statements {
+        oracle::wanted(spec, &bus_arn(bus), &oracle::prefix(&self.owner, &self.namespace, name))
     }
 
     pub(super) fn mark(&self) -> u64 {
