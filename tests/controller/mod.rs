@@ -17,6 +17,7 @@ mod scene;
 mod seeds;
 mod somebody;
 
+mod absence;
 mod bad_input;
 mod calls;
 mod cluster;
