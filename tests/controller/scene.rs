@@ -67,10 +67,15 @@ impl Scene {
     }
 
     pub(super) async fn with(purpose: &str, config: Config) -> Self {
-        let sim = Sim::start(config).await.unwrap();
-        sim.create_bus(ACCOUNT, REGION, BUS);
         let client = support::client().await;
         support::install_crds(&client, &crd_yaml().unwrap()).await;
+        Self::on(client, purpose, config).await
+    }
+
+    /// The same on any control plane that has our definition.
+    pub(super) async fn on(client: kube::Client, purpose: &str, config: Config) -> Self {
+        let sim = Sim::start(config).await.unwrap();
+        sim.create_bus(ACCOUNT, REGION, BUS);
         let namespace = support::unique_namespace(&client, purpose).await;
         let owner = format!("t{}", namespace.rsplit('-').next().unwrap());
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{namespace}-{}", std::process::id()));
