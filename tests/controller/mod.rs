@@ -18,10 +18,12 @@ mod seeds;
 mod somebody;
 mod stops;
 
+mod absence;
 mod bad_input;
 mod calls;
 mod cluster;
 mod crash;
+mod definition;
 mod deletion;
 mod drift;
 mod faults;

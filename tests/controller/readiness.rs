@@ -5,9 +5,9 @@ use busgrant_sim::{JournalEntry, Operation};
 use super::promises::ensure;
 use super::record::{Bus, Record, Told, is_unanswered};
 
-/// So many looks over all buses may pass before drift is repaired or told: the first that shows it, one for the repair, and
-/// two for a busy machine.
-const SWEEPS: usize = 4;
+/// So many looks over all buses, one a second, may pass before drift is repaired or told: 7 s may be spent on looking again
+/// for a write of ours that somebody took back, and the rest is for a busy machine.
+const SWEEPS: usize = 12;
 
 /// Ready for a generation: the last read before it came after the last write and held exactly its statements, and no call
 /// may still take effect.

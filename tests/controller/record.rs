@@ -120,11 +120,14 @@ impl Record {
     pub(super) fn of(scene: &Scene) -> Self {
         let mut calls = scene.sim.journal();
         calls.retain(|call| !call.caller.contains(SOMEBODY_ELSE) && call.operation != Operation::AssumeRole);
+        let mut passed = scene.front.passed();
+        passed.extend(scene.restored.borrow().iter().cloned());
+        passed.sort_by_key(|passed| passed.mark);
         Self {
             owner: scene.owner.clone(),
             calls,
             changes: scene.sim.changes(),
-            passed: scene.front.passed(),
+            passed,
             given: scene.given.borrow().clone(),
             turns: scene.turns.borrow().clone(),
             operators: scene.logs.len(),
