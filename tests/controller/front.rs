@@ -82,6 +82,13 @@ struct Book {
     definition_terminates: bool,
 }
 
+/// Who answers.
+struct Upstream {
+    client: kube::Client,
+    /// Who answers lists and watches.
+    view: kube::Client,
+}
+
 /// The proxy of one scene.
 pub(super) struct Front {
     pub(super) url: String,
@@ -90,7 +97,7 @@ pub(super) struct Front {
 }
 
 struct Forward {
-    upstream: Mutex<kube::Client>,
+    upstream: Mutex<Upstream>,
     sim: busgrant_sim::State,
     book: Mutex<Book>,
     view: watch::Sender<View>,
@@ -100,7 +107,8 @@ impl Front {
     pub(super) async fn start(client: kube::Client, sim: busgrant_sim::State) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (upstream, book, view) = (Mutex::new(client), Mutex::default(), watch::Sender::default());
+        let upstream = Mutex::new(Upstream { view: client.clone(), client });
+        let (book, view) = (Mutex::default(), watch::Sender::default());
         let forward = Arc::new(Forward { upstream, sim, book, view });
         let routes = Router::new().fallback(pass).with_state(Arc::clone(&forward));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await }).abort_handle();
@@ -162,7 +170,13 @@ impl Front {
 
     /// Passes what comes from now on to this API server, and ends the watches on the one before.
     pub(super) fn switch(&self, client: kube::Client) {
-        *self.forward.upstream.lock().unwrap() = client;
+        self.forward.upstream.lock().unwrap().client = client.clone();
+        self.switch_view(client);
+    }
+
+    /// The same for lists and watches only: each connection may come to another API server.
+    pub(super) fn switch_view(&self, client: kube::Client) {
+        self.forward.upstream.lock().unwrap().view = client;
         self.cut_view();
     }
 
@@ -277,8 +291,12 @@ impl Forward {
                 onward = onward.header(name, value);
             }
         }
-        let upstream = self.upstream.lock().unwrap().clone();
-        upstream.send(onward.body(kube::client::Body::from(sent.to_vec())).unwrap()).await
+        let client = {
+            let upstream = self.upstream.lock().unwrap();
+            let views = head.method == Method::GET && head.uri.path().ends_with(OBJECTS);
+            if views { upstream.view.clone() } else { upstream.client.clone() }
+        };
+        client.send(onward.body(kube::client::Body::from(sent.to_vec())).unwrap()).await
     }
 }
 

@@ -84,19 +84,6 @@ async fn what_a_stale_read_does_not_show_is_removed_all_the_same() {
     assert_eq!(scene.policy(), None);
 }
 
-/// No read that the deletion waits for can tell: the one after it shows the bus as it was before the statement was put.
-#[tokio::test]
-async fn a_removal_that_was_lost_behind_a_stale_read_is_done_again() {
-    let scene = Scene::running("behind").await;
-    scene.granted("a", &grant("a")).await;
-    scene.sim.inject(Fault::new(FaultKind::LostUpdate { kept: None }).on(Operation::RemovePermission).times(1));
-    let stale = Fault::new(FaultKind::StaleReadBehind { changes: 1 }).on(Operation::DescribeEventBus).bus(BUS).times(2);
-    scene.sim.inject(stale);
-    scene.delete("a").await;
-    scene.gone("a").await;
-    eventually("it is removed again", PATIENCE, async || scene.policy().map_or(Ok(()), Err)).await;
-}
-
 #[tokio::test]
 async fn a_first_version_that_lands_after_the_second_was_verified_is_undone_before_it_is_ready() {
     let scene = running("versions").await;

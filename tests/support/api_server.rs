@@ -20,7 +20,6 @@ pub(crate) struct ApiServer {
     flags: Vec<&'static str>,
     port: u16,
     link: Link,
-    /// It runs while this one's standard input is open, so that it ends with this process, however that ends.
     run: Option<Child>,
     _one: MutexGuard<'static, ()>,
 }
@@ -40,20 +39,20 @@ impl ApiServer {
     /// Ends it at once.
     pub(crate) fn kill(&mut self) {
         if let Some(mut run) = self.run.take() {
-            drop(run.stdin.take());
+            run.kill().unwrap();
             run.wait().unwrap();
         }
     }
 
     /// Starts it again.
     pub(crate) async fn resume(&mut self) {
-        let start = r#""$@" </dev/null >/dev/null 2>&1 & cat >/dev/null; kill -KILL $!; wait $! 2>/dev/null || true"#;
-        let mut command = Command::new("bash");
-        command
-            .args(["-c", start, "api-server"])
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("hack/control-plane/api-server"));
+        // It ends with the test, however that ends.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("hack/control-plane/api-server"));
         command.arg(&control_plane().bin).arg(&self.link.url).arg(self.port.to_string()).args(&self.flags);
-        self.run = Some(command.current_dir(folder()).stdin(Stdio::piped()).spawn().unwrap());
+        command.current_dir(folder()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.run = Some(command.spawn().unwrap());
         let client = self.client().await;
         eventually("the API server is ready", PATIENCE, async || {
             let ready = axum::http::Request::get("/readyz").body(Vec::new()).unwrap();
