@@ -71,7 +71,7 @@ async fn undisturbed(scenario: &Scenario) -> (End, Vec<Point>) {
     scene.stop().await;
     nobody_lost_access(&scene, scenario, &marks);
     let end = End::of(&scene, scenario, &marks).await;
-    (end, points(&scene, &marks))
+    (end, points(&scene, scenario, &marks))
 }
 
 /// Tells whether the operator came to the point: where objects share a flight or not, the number of reads varies.

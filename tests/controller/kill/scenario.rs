@@ -86,8 +86,9 @@ impl Scenario {
         }
     }
 
-    /// Whether its objects are called ready all the time, which then does not tell when all is done.
-    fn is_silent(&self) -> bool {
+    /// Whether its objects are called ready all the time, which then does not tell when all is done, and only a look over all
+    /// buses tells that there is something to do.
+    pub(super) fn is_silent(&self) -> bool {
         self.change.iter().all(|act| matches!(act, Act::Take(_)))
     }
 
