@@ -83,11 +83,11 @@ pub(super) fn nothing_is_left(record: &Record) -> Result<(), String> {
                 there.retain(|sid, _| has.contains_key(sid));
                 there.extend(more.into_iter().map(|sid| (sid, step.1)));
             }
+            // Where the last look lagged, nobody could know.
             let last_look = record.last_look(&bus, gone.passed.mark).filter(|look| look.faults.is_empty());
             for (sid, change) in there {
-                let unseen = last_look.is_none_or(|look| change.seq > look.seq);
-                let theirs = record.call_of(change).is_none();
-                ensure(unseen && theirs, || format!("{sid} stood when {} was let go: {change:?}", gone.passed.path))?;
+                let unseen = last_look.is_none_or(|look| change.seq > look.seq && record.call_of(change).is_none());
+                ensure(unseen, || format!("{sid} stood when {} was let go: {change:?}", gone.passed.path))?;
             }
             for step in &later {
                 let (_, more) = take(step);

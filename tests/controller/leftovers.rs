@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::drawn;
 use super::link::Line;
+use super::operator::Start;
 use super::scene::{ACCOUNT, REGION, Scene, bus_arn, condition};
 use super::seeds::{Random, each_seed};
 use crate::support::{PATIENCE, eventually};
@@ -126,12 +127,13 @@ async fn comes_and_may_go(scene: &Scene, name: &str, seed: u64) -> bool {
 async fn a_storm_of_objects_that_come_and_go_leaves_nothing() {
     each_seed(700, 1, async |seed| {
         let mut random = Random::new(seed);
-        let scene = Scene::running("storm").await;
+        let mut scene = Scene::new("storm").await;
+        scene.start_as(&Start { requests_per_second: Some(500), ..Start::default() });
         let buses: Vec<String> = (0..BUSES).map(|number| format!("bus{number}")).collect();
         for bus in &buses {
             scene.sim.create_bus(ACCOUNT, REGION, bus);
         }
-        let objects: Vec<(String, u64)> = (0..240).map(|number| (format!("o{number}"), random.seed())).collect();
+        let objects: Vec<(String, u64)> = (0..200).map(|number| (format!("o{number}"), random.seed())).collect();
         let storm = stream::iter(&objects).map(|(name, seed)| comes_and_may_go(&scene, name, *seed));
         let stay: Vec<bool> = storm.buffered(24).collect().await;
         let staying = || objects.iter().zip(&stay).filter(|(_, stays)| **stays).map(|((name, _), _)| name);

@@ -32,6 +32,8 @@ pub(super) struct Start {
     pub(super) region: Option<&'static str>,
     /// The account whose credentials it has; empty for none at all.
     pub(super) account: Option<&'static str>,
+    /// How many calls a second it may make, instead of [`REQUESTS_PER_SECOND`].
+    pub(super) requests_per_second: Option<usize>,
 }
 
 /// A running operator. It ends with this.
@@ -43,6 +45,7 @@ pub(super) struct Operator {
 impl Operator {
     pub(super) fn start(environment: &Environment, start: &Start, directory: &Path, number: usize) -> Self {
         let log = directory.join(format!("operator-{number}.log"));
+        let requests = start.requests_per_second.unwrap_or(REQUESTS_PER_SECOND);
         // It ends with the test, however that ends: one that is left over would go on to call whoever has its ports next.
         let mut command = Command::new("setpriv");
         command
@@ -60,7 +63,7 @@ impl Operator {
             .env("BUSGRANT_METRICS_ADDR", "127.0.0.1:0")
             .env("BUSGRANT_SWEEP_INTERVAL", "1s")
             .env("BUSGRANT_OUTCOME_WAIT", format!("{OUTCOME_WAIT_MILLIS}ms"))
-            .env("BUSGRANT_AWS_REQUESTS_PER_SECOND", REQUESTS_PER_SECOND.to_string())
+            .env("BUSGRANT_AWS_REQUESTS_PER_SECOND", requests.to_string())
             .env("BUSGRANT_LOG", "info,busgrant=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
