@@ -95,7 +95,7 @@ impl<B: EventBuses> Context<B> {
         for member in roster.members.iter().filter(|member| !matches!(member.role, Role::Shielded)) {
             let around = Circumstances {
                 ownership: &ownership,
-                outcome_open: self.is_open_for(member, memory, read_at),
+                outcome_open: self.is_open_for(member, memory, landing),
                 documents_allowed: self.settings.document_writes == DocumentWrites::Allow,
                 refusal: &|text| memory.refusal(text).map(str::to_owned),
             };
@@ -239,9 +239,12 @@ impl<B: EventBuses> Context<B> {
     }
 
     /// A call of ours without an answer keeps every object of the bus from being ready. What a predecessor may have left
-    /// keeps only those from it that were not ready before: they were, with all its calls answered.
-    fn is_open_for(&self, member: &Member, memory: &Memory, read_at: Instant) -> bool {
-        let was_ready = || is_ready(&self.ledger.status_of(&member.object), &member.object);
+    /// keeps only those from it that were not ready before: they were, with all its calls answered. What had to be repaired
+    /// since, it may have been repairing when it ended.
+    fn is_open_for(&self, member: &Member, memory: &Memory, landing: &Landing) -> bool {
+        let repaired = landing.tallies.get(&member.id).is_some_and(|tally| tally.sent);
+        let was_ready = || !repaired && is_ready(&self.ledger.status_of(&member.object), &member.object);
+        let read_at = landing.read_at.unwrap_or_else(Instant::now);
         memory.is_outcome_open(read_at) && !(memory.unknown_inherited && was_ready())
     }
 }
