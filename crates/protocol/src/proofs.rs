@@ -74,7 +74,7 @@ fn an_object_that_is_created_again_owns_its_statements_again() {
 }
 
 #[test]
-#[ignore = "10 million states"]
+#[ignore = "3.5 million states"]
 fn two_crashes_and_two_calls_without_an_answer_are_survived_though_reads_lag() {
     holds(&Protocol { lag: true, budget: Budget { give_ups: 2, crashes: 2, foreign_writes: 0 }, ..USUAL });
 }
