@@ -10,7 +10,10 @@ CRDS := crds/busgrant.dev_eventbuspermissions.yaml
 # PROPTEST_CASES=20000 cargo test --release -p busgrant-policy
 export PROPTEST_RNG_SEED ?= 20261123
 
-.PHONY: help check lint test demo generate deny clean tools binaries test-binaries control-plane
+# Seconds that `make fuzz` gives each target.
+FUZZ_SECONDS ?= 20
+
+.PHONY: help check lint test fuzz demo generate deny clean tools binaries test-binaries control-plane
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -20,12 +23,17 @@ check: lint ## The loop: format, lint, unit and property tests; needs Rust alone
 
 lint: tools ## Format and clippy, warnings are errors
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 
 # Tests on the control plane mostly wait, so more run at a time than there are cores.
 test: ## Everything, on a real API server where Kubernetes is involved
 	@$(MAKE) --no-print-directory --jobs=2 test-binaries control-plane
 	RUST_TEST_THREADS=8 $(CARGO) test --workspace
+
+fuzz: tools ## Fuzz the parsers and the plan, FUZZ_SECONDS=20 each; installs cargo-fuzz where it is missing
+	@cargo fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz@0.13.1
+	fuzz/run $(FUZZ_SECONDS)
 
 demo: ## The whole story, each step checked, on a real API server and a simulated EventBridge
 	@$(MAKE) --no-print-directory --jobs=2 binaries control-plane

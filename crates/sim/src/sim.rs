@@ -77,6 +77,12 @@ impl Drop for Sim {
 pub struct State(pub(crate) Arc<Core>);
 
 impl State {
+    /// The state of a simulator that no server shows. For fuzzing.
+    #[doc(hidden)]
+    pub fn unserved() -> std::io::Result<Self> {
+        Ok(Self(Arc::new(Core::new(&Config::default())?)))
+    }
+
     /// Answers one request as the server would, without a connection: status and body. For fuzzing.
     #[doc(hidden)]
     pub async fn request(
