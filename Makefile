@@ -10,7 +10,7 @@ CRDS := crds/busgrant.dev_eventbuspermissions.yaml
 # PROPTEST_CASES=20000 cargo test --release -p busgrant-policy
 export PROPTEST_RNG_SEED ?= 20261123
 
-.PHONY: help check lint test demo generate deny clean tools binaries test-binaries control-plane
+.PHONY: help check lint test demo generate chart chart-test deny clean tools binaries test-binaries control-plane
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -34,6 +34,12 @@ demo: ## The whole story, each step checked, on a real API server and a simulate
 generate: tools ## Write crds/ from the types in src/api
 	$(CARGO) run --quiet -- crds >$(CRDS).new
 	mv $(CRDS).new $(CRDS)
+
+chart: ## Bring the chart's copy of crds/ and its README up to date
+	hack/chart/update
+
+chart-test: control-plane ## The chart: lint, snapshots, refusals and its life, with Helm 3 and 4 on a real API server
+	hack/chart/test
 
 deny: ## Licences, sources and duplicates of what we depend on; needs cargo-deny
 	$(CARGO) deny check bans licenses sources
