@@ -55,8 +55,10 @@ pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Cont
     let bus = match resolved {
         Ok(bus) => bus,
         Err(problem) => {
-            if problem.reason == Reason::CredentialsUnavailable {
-                context.forget_identity().await;
+            match problem.reason {
+                Reason::CredentialsUnavailable => context.forget_identity().await,
+                Reason::AccountMismatch | Reason::BusChanged => context.doubt_identity().await,
+                _ => {}
             }
             return Ok(again_at(context.report_problem(&object, &problem).await));
         }

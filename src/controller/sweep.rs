@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::backoff::jittered;
 use super::context::Context;
-use crate::port::{BusState, EventBuses, RetryClass};
+use crate::port::{BusState, EventBuses, Identity, RetryClass};
 
 /// Looks over the buses at every interval, for ever.
 pub async fn sweep<B: EventBuses>(context: Arc<Context<B>>) {
@@ -25,8 +25,10 @@ async fn sweep_once<B: EventBuses>(context: &Arc<Context<B>>) {
     let present: HashSet<String> = context.objects().map(|object| object.uid().to_owned()).collect();
     context.ledger.retain(|uid| present.contains(uid));
     context.retain_held(|uid| present.contains(uid));
+    // Under other credentials, other buses would be seen.
+    let Ok(Identity { account, .. }) = context.identity().await else { return };
     let mut regions: BTreeMap<Region, Vec<_>> = BTreeMap::new();
-    for (bus, worker) in context.workers() {
+    for (bus, worker) in context.workers().into_iter().filter(|(bus, _)| *bus.account() == account) {
         regions.entry(bus.region().clone()).or_default().push((bus, worker));
     }
     for (region, workers) in regions {
@@ -44,6 +46,9 @@ async fn sweep_once<B: EventBuses>(context: &Arc<Context<B>>) {
             }
             Err(error) => {
                 tracing::warn!(%region, %error, "the buses can't be looked over by one call");
+                if error.class == RetryClass::NoCredentials {
+                    context.forget_identity().await;
+                }
                 // What is not allowed stays so: the buses are asked one by one, and their objects say what is missing.
                 if error.class == RetryClass::Denied {
                     for (_, worker) in workers {

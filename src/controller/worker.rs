@@ -135,6 +135,9 @@ async fn fly<B: EventBuses>(
         Ok(identity) => identity,
         Err(error) => return context.report_unidentified(bus, &Problem::from_error(&error)).await,
     };
+    if *bus.account() != identity.account {
+        return context.report_elsewhere(bus, &identity).await;
+    }
     let mut roster = Roster::of(context, bus, &identity);
     for member in &roster.members {
         memory.unbury(&member.id);
