@@ -250,6 +250,9 @@ async fn fly<B: EventBuses>(
         Ok(identity) => identity,
         Err(error) => return context.report_unidentified(bus, &Problem::from_error(&error)).await,
     };
+    if *bus.account() != identity.account {
+        return context.report_elsewhere(bus, &identity).await;
+    }
     // The turn comes first: whoever asks while it is waited for shares this flight.
     let Ok(turn) = first_turn(context, bus, memory, urgency).await else { return None };
     let mut roster = Roster::of(context, bus, &identity);

@@ -23,6 +23,7 @@ mod bad_input;
 mod calls;
 mod cluster;
 mod crash;
+mod credentials;
 mod definition;
 mod deletion;
 mod drift;

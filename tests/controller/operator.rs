@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use crate::support::{PATIENCE, eventually};
 
@@ -32,6 +33,10 @@ pub(super) struct Start {
     pub(super) region: Option<&'static str>,
     /// The account whose credentials it has; empty for none at all.
     pub(super) account: Option<&'static str>,
+    /// Where it finds the credentials of a role, instead.
+    pub(super) credentials_from: Option<String>,
+    /// What it logs, instead of its own decisions.
+    pub(super) log: Option<&'static str>,
     /// How many calls a second it may make, instead of [`REQUESTS_PER_SECOND`].
     pub(super) requests_per_second: Option<usize>,
 }
@@ -64,12 +69,14 @@ impl Operator {
             .env("BUSGRANT_SWEEP_INTERVAL", "1s")
             .env("BUSGRANT_OUTCOME_WAIT", format!("{OUTCOME_WAIT_MILLIS}ms"))
             .env("BUSGRANT_AWS_REQUESTS_PER_SECOND", requests.to_string())
-            .env("BUSGRANT_LOG", "info,busgrant=debug")
+            .env("BUSGRANT_LOG", start.log.unwrap_or("info,busgrant=debug"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap());
         let account = start.account.unwrap_or(super::scene::ACCOUNT);
-        if !account.is_empty() {
+        if let Some(url) = &start.credentials_from {
+            command.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", url);
+        } else if !account.is_empty() {
             let [secret, token, _] = CANARIES;
             command.env("AWS_ACCESS_KEY_ID", account).env("AWS_SECRET_ACCESS_KEY", secret);
             command.env("AWS_SESSION_TOKEN", token);
@@ -98,6 +105,8 @@ impl Operator {
         let line = log.lines().find(|line| line.contains("serving /metrics"))?;
         let address = line.split("address=").nth(1)?.split_whitespace().next()?;
         let mut connection = TcpStream::connect(address).ok()?;
+        // One that was stopped answers nothing.
+        connection.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
         connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer).ok()?;
