@@ -142,7 +142,7 @@ def lives(helm, plane):
         ("update", "coordination.k8s.io", "leases", "busgrant-x", "team-b"),
     ]
     check(told("the controller may what it needs"), plane.may(account, may) == [True] * len(may))
-    check(told("and nothing else"), plane.may(account, may_not) == [False] * len(may_not))
+    check(told("and nothing beyond"), plane.may(account, may_not) == [False] * len(may_not))
     aggregated(plane, told)
 
     with tempfile.TemporaryDirectory() as folder:

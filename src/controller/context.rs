@@ -169,11 +169,15 @@ impl<B: EventBuses> Context<B> {
     pub fn retire_workers(&self, is_used: impl Fn(&BusArn) -> bool) {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers.retain(|bus, worker| {
-            let stays = is_used(bus) || !worker.may_retire();
-            if !stays {
-                self.metrics.forget(bus);
+            if is_used(bus) {
+                return true;
             }
-            stays
+            if worker.may_retire() {
+                self.metrics.forget(bus);
+                return false;
+            }
+            worker.leave();
+            true
         });
     }
 

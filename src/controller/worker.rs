@@ -48,6 +48,8 @@ struct Seen {
     open: AtomicUsize,
     /// Whether the worker waits for nothing and has nothing to remember.
     is_idle: AtomicBool,
+    /// Whether the bus was looked at since its last object went, for what that left behind.
+    was_left: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +84,15 @@ impl Worker {
 
     /// Has an object served, by a flight that sees it as it is now or newer.
     pub fn ask(&self, object: Arc<Permission>) {
+        self.seen.was_left.store(false, Ordering::Release);
         self.send(Request::Serve(object));
+    }
+
+    /// The bus has no objects: it is looked at once more, so that what they left is counted.
+    pub fn leave(&self) {
+        if !self.seen.was_left.swap(true, Ordering::AcqRel) {
+            self.send(Request::Changed);
+        }
     }
 
     fn send(&self, request: Request) {
@@ -187,7 +197,11 @@ async fn work<B: EventBuses>(
                 tokio::spawn(reconcile_later(object, Arc::clone(&context)));
             }
         }
-        let is_idle = wake.is_none() && memory.is_blank(Instant::now());
+        // A bus with statements of ours is looked at on, with objects or without.
+        let ours = format!("\"bg-{}-", context.settings.owner);
+        let read = memory.last_read.as_ref().and_then(|read| read.policy.as_deref());
+        let holds_ours = read.is_some_and(|policy| policy.contains(&ours));
+        let is_idle = wake.is_none() && memory.is_blank(Instant::now()) && !holds_ours;
         seen.is_idle.store(is_idle, Ordering::Release);
         seen.open.fetch_sub(dealt_with, Ordering::AcqRel);
     }
