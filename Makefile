@@ -10,7 +10,7 @@ CRDS := crds/busgrant.dev_eventbuspermissions.yaml
 # PROPTEST_CASES=20000 cargo test --release -p busgrant-policy
 export PROPTEST_RNG_SEED ?= 20261123
 
-.PHONY: help check lint test demo generate deny clean tools binaries test-binaries control-plane
+.PHONY: help check lint test bench demo generate deny clean tools binaries test-binaries control-plane
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -26,6 +26,9 @@ lint: tools ## Format and clippy, warnings are errors
 test: ## Everything, on a real API server where Kubernetes is involved
 	@$(MAKE) --no-print-directory --jobs=2 test-binaries control-plane
 	RUST_TEST_THREADS=8 $(CARGO) test --workspace
+
+bench: control-plane ## What it costs against what it may; a quarter of an hour on a machine that does nothing else
+	$(CARGO) bench --bench '*'
 
 demo: ## The whole story, each step checked, on a real API server and a simulated EventBridge
 	@$(MAKE) --no-print-directory --jobs=2 binaries control-plane
