@@ -10,7 +10,13 @@ CRDS := crds/busgrant.dev_eventbuspermissions.yaml
 # PROPTEST_CASES=20000 cargo test --release -p busgrant-policy
 export PROPTEST_RNG_SEED ?= 20261123
 
-.PHONY: help check lint test bench demo generate deny clean tools binaries test-binaries control-plane
+# Seconds that `make fuzz` gives each target.
+FUZZ_SECONDS ?= 20
+
+# How many times as much `make soak` tries.
+SOAK ?= 10
+
+.PHONY: help check lint test fuzz soak bench demo generate chart chart-test deny clean tools binaries test-binaries control-plane
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -20,6 +26,7 @@ check: lint ## The loop: format, lint, unit and property tests; needs Rust alone
 
 lint: tools ## Format and clippy, warnings are errors
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 
 # Tests on the control plane mostly wait, so more run at a time than there are cores.
@@ -27,8 +34,19 @@ test: ## Everything, on a real API server where Kubernetes is involved
 	@$(MAKE) --no-print-directory --jobs=2 test-binaries control-plane
 	RUST_TEST_THREADS=8 $(CARGO) test --workspace
 
-bench: control-plane ## What it costs against what it may; a quarter of an hour on a machine that does nothing else
-	$(CARGO) bench --bench '*'
+fuzz: tools ## Fuzz the parsers and the plan, FUZZ_SECONDS=20 each; installs cargo-fuzz where it is missing
+	@cargo fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz@0.13.1
+	fuzz/run $(FUZZ_SECONDS)
+
+soak: ## SOAK=10 times as many seeds and cases as the tests, and the larger searches; an hour or more
+	@$(MAKE) --no-print-directory --jobs=2 test-binaries control-plane
+	BUSGRANT_SOAK=$(SOAK) RUST_TEST_THREADS=8 $(CARGO) test --test kubernetes controller
+	PROPTEST_RNG_SEED= PROPTEST_CASES=$$(($(SOAK) * 2000)) $(CARGO) test --release -p busgrant-policy
+	$(CARGO) test -p busgrant-protocol -- --include-ignored
+	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$$(($(SOAK) * 60))
+
+bench: tools control-plane ## What it costs against what it may; a quarter of an hour on a machine that does nothing else
+	$(CARGO) bench --no-fail-fast --bench '*'
 
 demo: ## The whole story, each step checked, on a real API server and a simulated EventBridge
 	@$(MAKE) --no-print-directory --jobs=2 binaries control-plane
@@ -37,6 +55,12 @@ demo: ## The whole story, each step checked, on a real API server and a simulate
 generate: tools ## Write crds/ from the types in src/api
 	$(CARGO) run --quiet -- crds >$(CRDS).new
 	mv $(CRDS).new $(CRDS)
+
+chart: ## Bring the chart's copy of crds/ and its README up to date
+	hack/chart/update
+
+chart-test: control-plane ## The chart: lint, snapshots, refusals and its life, with Helm 3 and 4 on a real API server
+	hack/chart/test
 
 deny: ## Licences, sources and duplicates of what we depend on; needs cargo-deny
 	$(CARGO) deny check bans licenses sources

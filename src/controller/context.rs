@@ -27,6 +27,8 @@ use crate::port::{BusError, EventBuses, Identity};
 
 /// How long a failure to learn whose the credentials are is not asked about again.
 const FAILURE: Duration = Duration::from_millis(500);
+/// How long an answer is believed that does not fit the objects.
+const DOUBT: Duration = Duration::from_secs(5);
 
 /// The controller's state. The buses' policies and the objects are elsewhere: this can be lost at any time.
 pub struct Context<B> {
@@ -60,8 +62,8 @@ pub struct Context<B> {
     /// Whether every object of the stores was noted in the index.
     indexed: AtomicBool,
     workers: Mutex<HashMap<BusArn, Worker>>,
-    /// Whose credentials we have, or why that is not known and since when.
-    identity: RwLock<Option<Result<Identity, (BusError, Instant)>>>,
+    /// Whose credentials we have, or why that is not known, and since when.
+    identity: RwLock<Option<(Result<Identity, BusError>, Instant)>>,
 }
 
 impl<B: EventBuses> Context<B> {
@@ -196,14 +198,24 @@ impl<B: EventBuses> Context<B> {
             Ok(Identity { account, partition }) => tracing::info!(%account, partition, "credentials found"),
             Err(error) => tracing::warn!(%error, "whose the credentials are is not known"),
         }
-        *slot = Some(answer.clone().map_err(|error| (error, Instant::now())));
+        *slot = Some((answer.clone(), Instant::now()));
         answer
     }
 
     /// The credentials failed: whose they are must be asked again.
     pub async fn forget_identity(&self) {
+        self.forget_identity_since(Duration::ZERO).await;
+    }
+
+    /// The credentials are not those that objects were served with: whose they are must be asked again, and not by every one
+    /// of them.
+    pub async fn doubt_identity(&self) {
+        self.forget_identity_since(DOUBT).await;
+    }
+
+    async fn forget_identity_since(&self, age: Duration) {
         let mut slot = self.identity.write().await;
-        if let Some(Ok(_)) = *slot {
+        if slot.as_ref().is_some_and(|(answer, since)| answer.is_ok() && since.elapsed() >= age) {
             *slot = None;
         }
     }
@@ -249,9 +261,7 @@ impl<B: EventBuses> Context<B> {
     }
 }
 
-fn standing(slot: Option<&Result<Identity, (BusError, Instant)>>) -> Option<Result<Identity, BusError>> {
-    match slot? {
-        Ok(identity) => Some(Ok(identity.clone())),
-        Err((error, since)) => (since.elapsed() < FAILURE).then(|| Err(error.clone())),
-    }
+fn standing(slot: Option<&(Result<Identity, BusError>, Instant)>) -> Option<Result<Identity, BusError>> {
+    let (answer, since) = slot?;
+    (answer.is_ok() || since.elapsed() < FAILURE).then(|| answer.clone())
 }

@@ -299,7 +299,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         let error = match taken {
             Err(error) if !is_gone(step, &error) => error,
             _ => {
-                self.done(step);
+                self.done(step, sent);
                 return Round::Taken;
             }
         };
@@ -338,7 +338,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         answer
     }
 
-    fn done(&mut self, step: &Step) {
+    fn done(&mut self, step: &Step, sent: Instant) {
         self.unread = true;
         self.written.extend(writes(step));
         match step {
@@ -359,7 +359,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                 });
                 if let Some(member) = deleting {
                     let removed = self.memory.removed.entry(member.object.uid().to_owned()).or_default();
-                    removed.insert(sid.clone());
+                    removed.insert(sid.clone(), sent);
                 }
             }
         }

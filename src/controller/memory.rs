@@ -40,8 +40,8 @@ pub struct Memory {
     pub unknown_until: Option<Instant>,
     /// Whether that call may have been a predecessor's, so that nothing of ours was in it.
     pub unknown_inherited: bool,
-    /// Sids whose removal was confirmed, by the UID of the object that is being deleted.
-    pub removed: HashMap<String, BTreeSet<Sid>>,
+    /// Sids whose removal was confirmed, with the time when it was sent, by the UID of the object that is being deleted.
+    pub removed: HashMap<String, BTreeMap<Sid, Instant>>,
     /// Statements of ours that stand with a dead principal although the service took them.
     pub reset: BTreeSet<Sid>,
     /// Flights in a row that had to leave an object out.
@@ -126,6 +126,12 @@ impl Memory {
     pub fn contended(&self, now: Instant) -> BTreeSet<String> {
         let held = |one: &Disturbance| one.contended_until.is_some_and(|until| now < until);
         self.disturbed.iter().filter(|(_, one)| held(one)).map(|(text, _)| text.clone()).collect()
+    }
+
+    /// Whether a confirmed removal that was sent then need not be sent again. Beside a call that may still take effect none
+    /// proves anything: where the last writer wins, one undoes the other. So it is made once more when that is over.
+    pub fn is_settled(&self, sent: Instant, now: Instant) -> bool {
+        self.unknown_until.is_none_or(|until| now < until || until <= sent)
     }
 
     /// How many characters a policy may have, where so many are said to be allowed.

@@ -205,8 +205,9 @@ impl<'de> Deserialize<'de> for Permission {
             Err(_) => json!({"eventBus": json.get("eventBus")}).to_string(),
         };
         let status = part::<EventBusPermissionStatus>(&status).unwrap_or_default();
-        let policies = spec.as_ref().map(|spec| (spec.management_policy, spec.deletion_policy));
-        let (management_policy, deletion_policy) = policies.unwrap_or_default();
+        let management_policy = spec.as_ref().map(|spec| spec.management_policy).unwrap_or_default();
+        // What becomes of its statements may be readable where the rest is not.
+        let deletion_policy = json.get("deletionPolicy").and_then(|policy| part(policy).ok()).unwrap_or_default();
         Ok(Self {
             metadata: metadata.into(),
             spec: kept.into(),
@@ -254,15 +255,16 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_object_with_an_unknown_field_in_a_statement_still_names_its_bus() {
+    fn an_object_with_an_unknown_field_in_a_statement_still_says_its_bus_and_what_its_deletion_does() {
         let object: Permission = serde_json::from_value(json!({
             "metadata": {"name": "n", "namespace": "ns", "uid": "u"},
             "spec": {"eventBus": {"name": "orders"}, "statements": [
                 {"name": "a", "principals": {"accountIDs": ["111122223333"]}, "onlyOnSundays": true}
-            ]},
+            ], "deletionPolicy": "Retain"},
             "status": {"observedGeneration": 3},
         }))
         .unwrap();
+        assert!(object.is_retained());
         assert!(object.spec().unwrap_err().contains("onlyOnSundays"));
         assert_eq!(object.event_bus().unwrap().name.as_deref(), Some("orders"));
         assert_eq!(object.status().observed_generation, Some(3));

@@ -92,8 +92,10 @@ async fn attend<B: EventBuses>(object: &Arc<Permission>, context: &Arc<Context<B
     let bus = match resolved {
         Ok(bus) => bus,
         Err(problem) => {
-            if problem.reason == Reason::CredentialsUnavailable {
-                context.forget_identity().await;
+            match problem.reason {
+                Reason::CredentialsUnavailable => context.forget_identity().await,
+                Reason::AccountMismatch | Reason::BusChanged => context.doubt_identity().await,
+                _ => {}
             }
             return Ok(context.report_problem(object, &problem).await);
         }

@@ -24,7 +24,7 @@ use super::statements::Judged;
 use super::status::{BusFacts, differs, patience_ends, status};
 use super::writes::Tally;
 use crate::api::{EventBusPermissionStatus, Reason};
-use crate::port::EventBuses;
+use crate::port::{EventBuses, Identity};
 
 /// How many objects are told at a time.
 const AT_ONCE: usize = 16;
@@ -189,6 +189,18 @@ impl<B: EventBuses> Context<B> {
         at_once(reports).await.into_iter().flatten().min()
     }
 
+    /// Reports every object of a bus that is not in the account of the credentials.
+    pub async fn report_elsewhere(&self, bus: &BusArn, identity: &Identity) -> Option<Instant> {
+        self.doubt_identity().await;
+        let arn = bus.to_string();
+        let on_bus = self.objects_on(bus).into_iter();
+        let objects: Vec<_> = on_bus.filter(|object| object.pinned_bus() == Some(&arn)).collect();
+        let problems = objects.iter().filter_map(|object| Some((object, self.resolve(object, identity).err()?)));
+        let reports =
+            problems.map(|(object, problem)| async move { self.report_problem(object, &problem).await }.boxed());
+        at_once(reports.collect()).await.into_iter().flatten().min()
+    }
+
     /// Reports an object whose bus can't be worked on; gives when it is to be tried again.
     pub async fn report_problem(&self, object: &Permission, problem: &Problem) -> Option<Instant> {
         self.tell_outcome(object, &unworkable(problem), &Seen::default()).await
@@ -300,11 +312,11 @@ pub(super) async fn at_once<T>(work: Vec<BoxFuture<'_, T>>) -> Vec<T> {
 }
 
 /// Whether an object is to be tried again: it is at work or waits, or it stands still for a reason of its own while something
-/// else kept its other statements from being served.
+/// else kept its other statements from being served. A bus may be the one that was meant first again, with other credentials.
 fn is_open(verdict: &Verdict, troubled: bool) -> bool {
     match verdict {
         Verdict::Working(..) | Verdict::Waiting(..) | Verdict::Gone => true,
-        Verdict::Stalled(..) => troubled,
+        Verdict::Stalled(reason, _) => troubled || *reason == Reason::BusChanged,
         Verdict::InSync | Verdict::Paused(_) => false,
     }
 }

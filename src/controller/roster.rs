@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use busgrant_policy::{BusArn, Claim, Document, ObjectId, Ownership, Sid, Stance, Standing};
+use tokio::time::Instant;
 
 use super::context::Context;
 use super::memory::Memory;
@@ -165,8 +166,10 @@ impl Member {
 
     /// Sids whose removal is not confirmed yet: they are removed whatever a read shows, since that may be stale.
     fn unconfirmed(&self, sids: &BTreeSet<Sid>, memory: &Memory) -> BTreeSet<Sid> {
-        let confirmed = memory.removed.get(self.object.uid());
-        sids.iter().filter(|sid| !confirmed.is_some_and(|confirmed| confirmed.contains(sid))).cloned().collect()
+        let removed = memory.removed.get(self.object.uid());
+        let sent = |sid: &Sid| removed.and_then(|removed| removed.get(sid)).copied();
+        let is_settled = |sent| memory.is_settled(sent, Instant::now());
+        sids.iter().filter(|sid| !sent(sid).is_some_and(is_settled)).cloned().collect()
     }
 
     fn seniority(&self) -> (String, String) {

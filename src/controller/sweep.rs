@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::backoff::jittered;
 use super::context::Context;
 use super::memory::LastRead;
-use crate::port::{BusError, BusState, EventBuses, RetryClass};
+use crate::port::{BusError, BusState, EventBuses, Identity, RetryClass};
 
 type Place = (AccountId, Region);
 /// The policy of each bus, by the bus's ARN.
@@ -69,8 +69,10 @@ fn jittered_interval(interval: Duration) -> Duration {
 
 async fn sweep_once<B: EventBuses>(context: &Arc<Context<B>>) {
     forget_what_is_gone(context).await;
+    // Under other credentials, other buses would be seen.
+    let Ok(Identity { account, .. }) = context.identity().await else { return };
     let mut places: BTreeMap<Place, Vec<_>> = BTreeMap::new();
-    for (bus, worker) in context.workers() {
+    for (bus, worker) in context.workers().into_iter().filter(|(bus, _)| *bus.account() == account) {
         let place = (bus.account().clone(), bus.region().clone());
         places.entry(place).or_default().push((bus, worker));
     }
@@ -88,6 +90,7 @@ async fn sweep_once<B: EventBuses>(context: &Arc<Context<B>>) {
                     worker.compare(None);
                 }
             }
+            Err(error) if error.class == RetryClass::NoCredentials => context.forget_identity().await,
             Err(_) => {}
         }
     }

@@ -250,6 +250,9 @@ async fn fly<B: EventBuses>(
         Ok(identity) => identity,
         Err(error) => return context.report_unidentified(bus, &Problem::from_error(&error)).await,
     };
+    if *bus.account() != identity.account {
+        return context.report_elsewhere(bus, &identity).await;
+    }
     // The turn comes first: whoever asks while it is waited for shares this flight.
     let Ok(turn) = first_turn(context, bus, memory, urgency).await else { return None };
     // So does the first look, which the first flights of all buses wait for: their rosters together would take much memory.

@@ -3,7 +3,7 @@
 use busgrant_sim::{Fault, FaultId, FaultKind, Operation};
 use serde_json::{Value, json};
 
-use super::scene::{Scene, account, spec};
+use super::scene::{ACCOUNT, BUS, REGION, Scene, account, spec};
 use crate::support::{PATIENCE, eventually};
 
 fn grant(name: &str) -> Value {
@@ -89,6 +89,20 @@ async fn a_put_that_lands_after_its_object_is_gone() {
 }
 
 #[tokio::test]
+async fn a_put_that_lands_after_another_leader_has_cleaned_up() {
+    let mut scene = Scene::new("leader").await;
+    scene.start(&["--leader-elect"]);
+    let held = killed_while_writing(&mut scene, async |scene| drop(scene.apply("a", &grant("a")).await)).await;
+    scene.delete("a").await;
+    // It leads once the other's lease has run out.
+    scene.start(&["--leader-elect"]);
+    scene.gone("a").await;
+    scene.sim.release(held);
+    scene.sim.wait_until(|_| scene.writes(0).first().is_some_and(|call| call.applied.is_some())).await;
+    eventually("it is removed again", PATIENCE, async || scene.policy().map_or(Ok(()), Err)).await;
+}
+
+#[tokio::test]
 async fn a_removal_that_lands_after_its_statement_is_wanted_again() {
     let mut scene = Scene::running("wanted").await;
     let both = spec(&json!([account("a", "111122223333"), account("b", "111122223333")]));
@@ -106,4 +120,23 @@ async fn a_removal_that_lands_after_its_statement_is_wanted_again() {
     .await;
     holds(&scene, &both).await;
     scene.event("a", "DriftCorrected").await;
+}
+
+/// What a predecessor called ready stays so while its calls may land, unless it may have been repairing it.
+#[tokio::test]
+async fn a_document_that_lands_beside_the_repair_of_a_statement_that_it_lacks() {
+    let mut scene = Scene::running("repair").await;
+    let document = spec(&json!([{"name": "a", "principals": {"accountIDs": ["111122223333"]}, "sources": ["acme"]}]));
+    scene.granted("short", &grant("a")).await;
+    scene.granted("whole", &document).await;
+    let empty = async |scene: &Scene| assert!(scene.sim.put_policy(ACCOUNT, REGION, BUS, None));
+    let held = killed_while_writing(&mut scene, empty).await;
+    scene.start(&[]);
+    eventually("it is put back", PATIENCE, async || scene.statement("short", "a-111122223333").ok_or("not yet")).await;
+    scene.says("short", "OutcomeUnknown").await;
+    scene.sim.release(held);
+    scene.ready("whole").await;
+    scene.ready("short").await;
+    assert_eq!(scene.held("short"), scene.wanted("short", &grant("a")));
+    assert_eq!(scene.held("whole"), scene.wanted("whole", &document));
 }

@@ -117,6 +117,9 @@ async fn a_removal_without_an_answer_keeps_the_object_until_it_can_no_longer_lan
     scene.gone("a").await;
     assert!(scene.sim.now_millis() - dropped >= 11_000, "it went before the call could no longer land");
     assert_eq!(scene.policy(), None);
+    let last = scene.writes(0).pop().unwrap();
+    assert_eq!(last.operation, Operation::RemovePermission);
+    assert!(last.at_millis - dropped >= 11_000, "what was sent beside that call proves nothing: {last:?}");
 }
 
 #[tokio::test]

@@ -74,10 +74,19 @@ struct View {
 struct Book {
     passed: Vec<Passed>,
     asked: Vec<Asked>,
+    lists_asked: usize,
     lists: usize,
+    gone: usize,
     refusals: Vec<Refusal>,
     stops: Vec<Stop>,
     definition_terminates: bool,
+}
+
+/// Who answers.
+struct Upstream {
+    client: kube::Client,
+    /// Who answers lists and watches.
+    view: kube::Client,
 }
 
 /// The proxy of one scene.
@@ -88,7 +97,7 @@ pub(super) struct Front {
 }
 
 struct Forward {
-    upstream: Mutex<kube::Client>,
+    upstream: Mutex<Upstream>,
     sim: busgrant_sim::State,
     book: Mutex<Book>,
     view: watch::Sender<View>,
@@ -98,7 +107,8 @@ impl Front {
     pub(super) async fn start(client: kube::Client, sim: busgrant_sim::State) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (upstream, book, view) = (Mutex::new(client), Mutex::default(), watch::Sender::default());
+        let upstream = Mutex::new(Upstream { view: client.clone(), client });
+        let (book, view) = (Mutex::default(), watch::Sender::default());
         let forward = Arc::new(Forward { upstream, sim, book, view });
         let routes = Router::new().fallback(pass).with_state(Arc::clone(&forward));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await }).abort_handle();
@@ -115,7 +125,12 @@ impl Front {
         self.forward.book.lock().unwrap().asked.clone()
     }
 
-    /// How many lists of all objects were answered.
+    /// How many lists of all objects were asked for.
+    pub(super) fn lists_asked(&self) -> usize {
+        self.forward.book.lock().unwrap().lists_asked
+    }
+
+    /// How many of them were answered.
     pub(super) fn lists(&self) -> usize {
         self.forward.book.lock().unwrap().lists
     }
@@ -146,6 +161,28 @@ impl Front {
 
     pub(super) fn resume_view(&self) {
         self.forward.view.send_modify(|view| view.paused = false);
+    }
+
+    /// Ends the watches that there are: what they have not told by now they never do.
+    pub(super) fn cut_view(&self) {
+        self.forward.view.send_modify(|view| view.cuts += 1);
+    }
+
+    /// Passes what comes from now on to this API server, and ends the watches on the one before.
+    pub(super) fn switch(&self, client: kube::Client) {
+        self.forward.upstream.lock().unwrap().client = client.clone();
+        self.switch_view(client);
+    }
+
+    /// The same for lists and watches only: each connection may come to another API server.
+    pub(super) fn switch_view(&self, client: kube::Client) {
+        self.forward.upstream.lock().unwrap().view = client;
+        self.cut_view();
+    }
+
+    /// How often the operator was told that what it wants to watch from is no longer known.
+    pub(super) fn gone(&self) -> usize {
+        self.forward.book.lock().unwrap().gone
     }
 
     /// Shows our definition as being deleted.
@@ -191,6 +228,7 @@ async fn pass_on(forward: Arc<Forward>, head: Parts, sent: Bytes) -> Response {
         });
     }
     if !changes && path.ends_with(OBJECTS) {
+        forward.book.lock().unwrap().lists_asked += usize::from(!is_watch(&head));
         forward.view.subscribe().wait_for(|view| !view.paused).await.unwrap();
     }
     if let Some(status) = refused(&forward, &head.method, path) {
@@ -213,7 +251,8 @@ async fn pass_on(forward: Arc<Forward>, head: Parts, sent: Bytes) -> Response {
         answer_body = Body::from(bytes);
     } else if path.ends_with(OBJECTS) {
         forward.book.lock().unwrap().lists += usize::from(!is_watch(&head));
-        answer_body = with_unknown_fields(viewed(answer_body, forward.view.subscribe()));
+        forward.book.lock().unwrap().gone += usize::from(answer_head.status == StatusCode::GONE);
+        answer_body = with_unknown_fields(viewed(answer_body, forward.view.subscribe()), Arc::clone(&forward));
     } else if path.ends_with(DEFINITION) && forward.book.lock().unwrap().definition_terminates {
         let bytes = to_bytes(answer_body, MOST_BYTES).await.unwrap();
         let mut definition = json(&bytes);
@@ -252,8 +291,12 @@ impl Forward {
                 onward = onward.header(name, value);
             }
         }
-        let upstream = self.upstream.lock().unwrap().clone();
-        upstream.send(onward.body(kube::client::Body::from(sent.to_vec())).unwrap()).await
+        let client = {
+            let upstream = self.upstream.lock().unwrap();
+            let views = head.method == Method::GET && head.uri.path().ends_with(OBJECTS);
+            if views { upstream.view.clone() } else { upstream.client.clone() }
+        };
+        client.send(onward.body(kube::client::Body::from(sent.to_vec())).unwrap()).await
     }
 }
 
@@ -285,12 +328,14 @@ fn viewed(body: Body, view: watch::Receiver<View>) -> Body {
 }
 
 /// Lists and watches come in lines of JSON.
-fn with_unknown_fields(body: Body) -> Body {
+fn with_unknown_fields(body: Body, forward: Arc<Forward>) -> Body {
     let mut rest = Vec::new();
     Body::from_stream(body.into_data_stream().map(move |chunk| {
         rest.extend_from_slice(&chunk?);
         let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let lines: Vec<u8> = rest.drain(..whole).collect();
+        let gone = String::from_utf8_lossy(&lines).contains(r#""reason":"Expired""#);
+        forward.book.lock().unwrap().gone += usize::from(gone);
         let lines = lines.split_inclusive(|byte| *byte == b'\n').map(with_unknown_field);
         Ok::<_, axum::Error>(lines.collect::<Vec<_>>().concat())
     }))

@@ -1,4 +1,4 @@
-//! Lines that can break: one before the service, and one before the API server that can also be made to hang.
+//! Lines that can break: one before the service, and one before the API server that can also be shut.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
+use serde_json::json;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -59,12 +60,20 @@ pub(super) struct Gate {
     server: AbortHandle,
 }
 
+/// Which requests do not pass.
+#[derive(Debug, Clone)]
+struct Shut {
+    /// What their paths contain.
+    path: String,
+    /// How they are answered; without it they wait until the gate is opened.
+    status: Option<StatusCode>,
+}
+
 struct Shared {
     client: kube::Client,
-    /// Requests whose path ends so hang.
-    shut: watch::Sender<Option<String>>,
+    shut: watch::Sender<Option<Shut>>,
     cut: Notify,
-    hanging: Mutex<usize>,
+    stopped: Mutex<usize>,
 }
 
 impl Gate {
@@ -75,15 +84,20 @@ impl Gate {
         config.default_retry = false;
         let client = kube::Client::try_from(config).unwrap();
         let shared =
-            Arc::new(Shared { client, shut: watch::Sender::new(None), cut: Notify::new(), hanging: Mutex::default() });
+            Arc::new(Shared { client, shut: watch::Sender::new(None), cut: Notify::new(), stopped: Mutex::default() });
         let routes = Router::new().fallback(pass).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await }).abort_handle();
         Self { url: own, shared, server }
     }
 
-    /// Lets requests hang whose path ends so, until it is opened.
+    /// Lets requests wait whose path contains this, until the gate is opened.
     pub(super) fn shut(&self, path: &str) {
-        self.shared.shut.send_replace(Some(path.to_owned()));
+        self.shared.shut.send_replace(Some(Shut { path: path.to_owned(), status: None }));
+    }
+
+    /// Answers requests whose path contains this with that status, until the gate is opened.
+    pub(super) fn refuse(&self, path: &str, status: StatusCode) {
+        self.shared.shut.send_replace(Some(Shut { path: path.to_owned(), status: Some(status) }));
     }
 
     pub(super) fn open(&self) {
@@ -95,9 +109,9 @@ impl Gate {
         self.shared.cut.notify_waiters();
     }
 
-    /// How many requests have been made to hang.
-    pub(super) fn hanging(&self) -> usize {
-        *self.shared.hanging.lock().unwrap()
+    /// How many requests did not pass at once.
+    pub(super) fn stopped(&self) -> usize {
+        *self.shared.stopped.lock().unwrap()
     }
 }
 
@@ -112,11 +126,17 @@ impl Drop for Gate {
 async fn pass(State(gate): State<Arc<Shared>>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
     let mut shut = gate.shut.subscribe();
-    let meant = |path: &Option<String>| path.as_ref().is_some_and(|path| head.uri.path().ends_with(path.as_str()));
-    if meant(&shut.borrow()) {
-        *gate.hanging.lock().unwrap() += 1;
+    let meant = |shut: &Option<Shut>| shut.clone().filter(|shut| head.uri.path().contains(&shut.path));
+    let stopped = meant(&shut.borrow());
+    if let Some(stopped) = stopped {
+        *gate.stopped.lock().unwrap() += 1;
+        if let Some(status) = stopped.status {
+            let answer = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status.as_u16(),
+                "reason": "Forbidden", "message": "refused by the test"});
+            return (status, answer.to_string()).into_response();
+        }
+        shut.wait_for(|shut| meant(shut).is_none()).await.unwrap();
     }
-    shut.wait_for(|path| !meant(path)).await.unwrap();
     let sent = to_bytes(body, usize::MAX).await.unwrap();
     head.headers.remove("host");
     let onward = axum::http::Request::from_parts(head, kube::client::Body::from(sent.to_vec()));

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use crate::support::{PATIENCE, eventually};
 
@@ -13,6 +14,8 @@ pub(super) const CANARIES: [&str; 3] = ["CanaryOfASecretThatNobodyMaySee", "Cana
 
 /// How long a call without an answer is waited for where a scene says nothing else. A call may take 10 s.
 pub(super) const OUTCOME_WAIT_MILLIS: i64 = 11_000;
+/// How many calls a second to each account and Region the operators of all scenes may make.
+pub(super) const REQUESTS_PER_SECOND: usize = 20;
 
 /// Where the operator runs and as whom.
 #[derive(Debug, Clone)]
@@ -30,6 +33,12 @@ pub(super) struct Start {
     pub(super) region: Option<&'static str>,
     /// The account whose credentials it has; empty for none at all.
     pub(super) account: Option<&'static str>,
+    /// Where it finds the credentials of a role, instead.
+    pub(super) credentials_from: Option<String>,
+    /// What it logs, instead of its own decisions.
+    pub(super) log: Option<&'static str>,
+    /// How many calls a second it may make, instead of [`REQUESTS_PER_SECOND`].
+    pub(super) requests_per_second: Option<usize>,
 }
 
 /// A running operator. It ends with this.
@@ -41,9 +50,12 @@ pub(super) struct Operator {
 impl Operator {
     pub(super) fn start(environment: &Environment, start: &Start, directory: &Path, number: usize) -> Self {
         let log = directory.join(format!("operator-{number}.log"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_busgrant"));
+        let requests = start.requests_per_second.unwrap_or(REQUESTS_PER_SECOND);
+        // It ends with the test, however that ends: one that is left over would go on to call whoever has its ports next.
+        let mut command = Command::new("setpriv");
         command
             .env_clear()
+            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_busgrant")])
             .arg("controller")
             .args(&start.flags)
             .env("KUBECONFIG", &environment.kubeconfig)
@@ -56,12 +68,15 @@ impl Operator {
             .env("BUSGRANT_METRICS_ADDR", "127.0.0.1:0")
             .env("BUSGRANT_SWEEP_INTERVAL", "1s")
             .env("BUSGRANT_OUTCOME_WAIT", format!("{OUTCOME_WAIT_MILLIS}ms"))
-            .env("BUSGRANT_LOG", "info,busgrant=debug")
+            .env("BUSGRANT_AWS_REQUESTS_PER_SECOND", requests.to_string())
+            .env("BUSGRANT_LOG", start.log.unwrap_or("info,busgrant=debug"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap());
         let account = start.account.unwrap_or(super::scene::ACCOUNT);
-        if !account.is_empty() {
+        if let Some(url) = &start.credentials_from {
+            command.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", url);
+        } else if !account.is_empty() {
             let [secret, token, _] = CANARIES;
             command.env("AWS_ACCESS_KEY_ID", account).env("AWS_SECRET_ACCESS_KEY", secret);
             command.env("AWS_SESSION_TOKEN", token);
@@ -90,6 +105,8 @@ impl Operator {
         let line = log.lines().find(|line| line.contains("serving /metrics"))?;
         let address = line.split("address=").nth(1)?.split_whitespace().next()?;
         let mut connection = TcpStream::connect(address).ok()?;
+        // One that was stopped answers nothing.
+        connection.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
         connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer).ok()?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use busgrant_sim::{JournalEntry, Operation};
+use busgrant_sim::{Change, JournalEntry, Operation};
 use serde_json::Value;
 
 use super::effects::{a_change_costs_its_steps, nothing_is_left, only_held_objects_are_served, retries_are_conflicts};
@@ -55,21 +55,28 @@ fn only_our_sids_are_named(record: &Record) -> Result<(), String> {
     })
 }
 
-/// No call of ours changes a foreign statement, or anything else of the document that is not a statement.
+/// No call of ours changes a foreign statement, or anything else of the document that is not a statement; but for what others
+/// wrote between our read and our write of a document, which no client can save.
 fn foreign_statements_stay(record: &Record) -> Result<(), String> {
     if record.overwritten {
         return Ok(());
     }
     let owned = record.owned();
-    record.steps().into_iter().filter(|(_, change)| record.call_of(change).is_some()).try_for_each(
-        |(before, change)| {
-            let (texts, rest) = foreign(before, &owned);
-            let (left, left_rest) = foreign(change.policy.as_ref(), &owned);
-            // With its last statement a document goes as a whole, and begins anew without what it said.
-            let same = left_rest == rest || before.is_none() || change.policy.is_none();
-            ensure(left == texts && same, || format!("{before:?} became {change:?}"))
-        },
-    )
+    for (before, change) in record.steps() {
+        let Some(call) = record.call_of(change) else { continue };
+        let bus = Bus::of_change(change);
+        let look = record.last_look(&bus, call.seq).map_or(0, |look| look.seq);
+        let since = |other: &&Change| other.seq > look && other.seq < change.seq && record.call_of(other).is_none();
+        if call.input.get("Policy").is_some() && record.changes_of(&bus).any(|other| since(&other)) {
+            continue;
+        }
+        let (texts, rest) = foreign(before, &owned);
+        let (left, left_rest) = foreign(change.policy.as_ref(), &owned);
+        // With its last statement a document goes as a whole, and begins anew without what it said.
+        let same = left_rest == rest || before.is_none() || change.policy.is_none();
+        ensure(left == texts && same, || format!("{before:?} became {change:?}"))?;
+    }
+    Ok(())
 }
 
 /// Where the service itself loses what others write, this is what is left to promise.

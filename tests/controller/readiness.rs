@@ -5,9 +5,9 @@ use busgrant_sim::{JournalEntry, Operation};
 use super::promises::ensure;
 use super::record::{Bus, Record, Told, is_unanswered};
 
-/// So many looks over all buses may pass before drift is repaired or told: the first that shows it, one for the repair, and
-/// two for a busy machine.
-const SWEEPS: usize = 4;
+/// So many looks over all buses, one a second, may pass before drift is repaired or told: 7 s may be spent on looking again
+/// for a write of ours that somebody took back, and the rest is for a busy machine.
+const SWEEPS: usize = 12;
 
 /// Ready for a generation: the last read before it came after the last write and held exactly its statements, and no call
 /// may still take effect.
@@ -49,11 +49,11 @@ pub(super) fn drift_is_told(record: &Record) -> Result<(), String> {
     if record.overwritten || record.tampered {
         return Ok(());
     }
-    let lives = record.lives();
+    let (lives, holds) = (record.lives(), record.holds());
     for statuses in lives.values() {
         for (number, told) in statuses.iter().enumerate().filter(|(_, told)| told.ready) {
             let next = statuses.get(number + 1).map(|next| next.passed.mark);
-            let gone = record.holds().remove(&told.prefix).into_iter().flatten();
+            let gone = holds.get(&told.prefix).into_iter().flatten();
             let gone =
                 gone.filter(|hold| !hold.holds && hold.passed.mark >= told.passed.mark).map(|hold| hold.passed.mark);
             let end = next.into_iter().chain(gone).min().unwrap_or(record.end);
@@ -104,6 +104,6 @@ fn is_disturbed(record: &Record, bus: &Bus, from: u64, until: u64) -> bool {
     let calls = || record.calls.iter().filter(|call| bus.is_in(call) && within(call.seq));
     let refused = record.passed.iter().filter(|passed| within(passed.mark));
     calls().any(failed)
-        || refused.into_iter().any(|passed| !passed.status.is_some_and(|status| status < 300))
+        || refused.into_iter().any(|passed| passed.status.is_none_or(|status| status >= 300))
         || record.turns.iter().any(|turn| within(*turn))
 }

@@ -39,6 +39,11 @@ impl Bus {
         Self { account: change.account.clone(), region: change.region.clone(), name: change.bus.clone() }
     }
 
+    /// Whether a change is one of this bus's policy.
+    pub(super) fn has(&self, change: &Change) -> bool {
+        change.bus == self.name && change.region == self.region && change.account == self.account
+    }
+
     /// Whether a call is about this bus; a list is about every one.
     pub(super) fn is_in(&self, call: &JournalEntry) -> bool {
         let named = call.operation == Operation::ListEventBuses || call.bus.as_deref() == Some(&self.name);
@@ -115,11 +120,14 @@ impl Record {
     pub(super) fn of(scene: &Scene) -> Self {
         let mut calls = scene.sim.journal();
         calls.retain(|call| !call.caller.contains(SOMEBODY_ELSE) && call.operation != Operation::AssumeRole);
+        let mut passed = scene.front.passed();
+        passed.extend(scene.restored.borrow().iter().cloned());
+        passed.sort_by_key(|passed| passed.mark);
         Self {
             owner: scene.owner.clone(),
             calls,
             changes: scene.sim.changes(),
-            passed: scene.front.passed(),
+            passed,
             given: scene.given.borrow().clone(),
             turns: scene.turns.borrow().clone(),
             operators: scene.logs.len(),
@@ -200,7 +208,7 @@ impl Record {
 
     /// Changes of a bus's policy.
     pub(super) fn changes_of<'a>(&'a self, bus: &'a Bus) -> impl DoubleEndedIterator<Item = &'a Change> {
-        self.changes.iter().filter(move |change| Bus::of_change(change) == *bus)
+        self.changes.iter().filter(move |change| bus.has(change))
     }
 
     /// The policy of a bus at a moment.

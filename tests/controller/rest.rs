@@ -10,7 +10,7 @@ use tokio::time::Duration;
 
 use super::drawn;
 use super::record::SOMEBODY_ELSE;
-use super::scene::{BUS, Scene, is, is_list, spec};
+use super::scene::{Scene, is, is_list, spec};
 use super::seeds::{Random, each_seed};
 use super::somebody::SomebodyElse;
 

@@ -5,14 +5,16 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use axum::http::Method;
 use busgrant::api::crd_yaml;
 use busgrant_sim::{Config, JournalEntry, JournalFilter, Operation, Sim};
 use kube::ResourceExt;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::gvk::GroupVersionKind;
 use serde_json::{Value, json};
 
-use super::front::Front;
+use super::front::{Front, Passed};
+use super::link::{Gate, Line};
 use super::operator::{CANARIES, Environment, OUTCOME_WAIT_MILLIS, Operator, Start};
 use super::{oracle, promises};
 use crate::support::{self, PATIENCE, eventually};
@@ -39,6 +41,8 @@ pub(super) struct Scene {
     pub(super) overwritten: Cell<bool>,
     /// When an operator began or ended.
     pub(super) turns: RefCell<Vec<u64>>,
+    /// Objects that came with our finalizer, as if the operator had held them.
+    pub(super) restored: RefCell<Vec<Passed>>,
     /// How often anything was asked of the operator.
     pub(super) asked: Cell<usize>,
     /// How long its operators wait for calls without an answer, in milliseconds.
@@ -47,6 +51,8 @@ pub(super) struct Scene {
     environment: Environment,
     directory: PathBuf,
     operator: Option<Operator>,
+    /// What the last operator's metrics were at its end.
+    last_metrics: Option<String>,
 }
 
 impl Scene {
@@ -63,23 +69,22 @@ impl Scene {
     }
 
     pub(super) async fn with(purpose: &str, config: Config) -> Self {
-        let sim = Sim::start(config).await.unwrap();
-        sim.create_bus(ACCOUNT, REGION, BUS);
         let client = support::client().await;
         support::install_crds(&client, &crd_yaml().unwrap()).await;
+        Self::on(client, purpose, config).await
+    }
+
+    /// The same on any control plane that has our definition.
+    pub(super) async fn on(client: kube::Client, purpose: &str, config: Config) -> Self {
+        let sim = Sim::start(config).await.unwrap();
+        sim.create_bus(ACCOUNT, REGION, BUS);
         let namespace = support::unique_namespace(&client, purpose).await;
         let owner = format!("t{}", namespace.rsplit('-').next().unwrap());
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{namespace}-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let front = Front::start(client.clone(), sim.state().clone()).await;
         let kubeconfig = directory.join("kubeconfig");
-        let through_front = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "front",
-            "clusters": [{"name": "front", "cluster": {"server": front.url}}],
-            "users": [{"name": "nobody", "user": {"token": CANARIES[2]}}],
-            "contexts": [{"name": "front", "context": {"cluster": "front", "user": "nobody"}}],
-        });
-        fs::write(&kubeconfig, through_front.to_string()).unwrap();
+        fs::write(&kubeconfig, kubeconfig_of(&front.url)).unwrap();
         let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("busgrant.dev", "v1alpha1", "EventBusPermission"));
         Self {
             environment: Environment {
@@ -98,12 +103,24 @@ impl Scene {
             tampered: Cell::default(),
             overwritten: Cell::default(),
             turns: RefCell::default(),
+            restored: RefCell::default(),
             asked: Cell::default(),
             outcome_wait_millis: Cell::new(OUTCOME_WAIT_MILLIS),
             logs: Vec::new(),
             directory,
             operator: None,
+            last_metrics: None,
         }
+    }
+
+    /// From the next start on the operator calls the service over this line.
+    pub(super) fn call_over(&mut self, line: &Line) {
+        self.environment.endpoint.clone_from(&line.url);
+    }
+
+    /// From the next start on the operator reaches Kubernetes through this gate.
+    pub(super) fn go_through(&mut self, gate: &Gate) {
+        fs::write(&self.environment.kubeconfig, kubeconfig_of(&gate.url)).unwrap();
     }
 
     /// Starts the operator, with these flags beside those of every scene.
@@ -121,6 +138,7 @@ impl Scene {
     /// Ends the operator as Kubernetes does.
     pub(super) async fn stop(&mut self) {
         self.turn();
+        self.last_metrics = self.metrics();
         self.operator.take().unwrap().stop().await;
         self.turn();
     }
@@ -135,9 +153,23 @@ impl Scene {
         self.turns.borrow_mut().push(self.sim.mark());
     }
 
-    /// The operator's metrics, while it runs.
+    /// The value of a metric, summed over its labels.
+    pub(super) fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics().unwrap();
+        let lines = text.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| rest.starts_with(['{', ' ']));
+        lines.map(|rest| rest.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    /// Waits until all buses have been looked over so many times by calls that are yet to come.
+    pub(super) async fn looked_over(&self, times: usize) {
+        let mark = self.mark();
+        let lists = || self.sim.journal_of(&JournalFilter::since(mark)).iter().filter(|call| is_list(call)).count();
+        self.sim.wait_until(|_| lists() >= times).await;
+    }
+
+    /// The operator's metrics.
     pub(super) fn metrics(&self) -> Option<String> {
-        self.operator.as_ref()?.metrics()
+        self.operator.as_ref().map_or_else(|| self.last_metrics.clone(), Operator::metrics)
     }
 
     /// Applies an object as a team does.
@@ -147,6 +179,28 @@ impl Scene {
         });
         let apply = PatchParams::apply("team").force();
         self.keep(self.api.patch(name, &apply, &Patch::Apply(object)).await.unwrap())
+    }
+
+    /// Puts an object back as it was in a backup, with finalizer and status.
+    pub(super) async fn restore(&self, backup: &DynamicObject) {
+        let mut object = backup.clone();
+        object.metadata.managed_fields = None;
+        object.metadata.resource_version = None;
+        object.metadata.uid = None;
+        let passed = Passed {
+            mark: self.mark(),
+            at_millis: self.sim.now_millis(),
+            method: Method::PATCH,
+            path: format!("/namespaces/{}/eventbuspermissions/{}", self.namespace, backup.name_any()),
+            sent: json!({"metadata": object.metadata}),
+            status: Some(200),
+            answer: json!(object),
+        };
+        self.restored.borrow_mut().push(passed);
+        self.tampered.set(true);
+        let created = self.keep(self.api.create(&PostParams::default(), &object).await.unwrap());
+        object.metadata = created.metadata;
+        self.api.replace_status(&backup.name_any(), &PostParams::default(), &object).await.unwrap();
     }
 
     /// Changes some of an object.
@@ -159,7 +213,8 @@ impl Scene {
         self.merge(name, json!({"metadata": {"annotations": {annotation: value}}})).await;
     }
 
-    fn keep(&self, object: DynamicObject) -> DynamicObject {
+    /// Remembers what an object was given.
+    pub(super) fn keep(&self, object: DynamicObject) -> DynamicObject {
         self.asked.update(|asked| asked + 1);
         let key = (object.uid().unwrap(), object.metadata.generation.unwrap());
         self.given.borrow_mut().insert(key, object.data["spec"].clone());
@@ -246,13 +301,23 @@ impl Scene {
 
     /// The object's statements on the bus.
     pub(super) fn held(&self, name: &str) -> oracle::Statements {
+        self.held_on(BUS, name)
+    }
+
+    /// The object's statements on a bus.
+    pub(super) fn held_on(&self, bus: &str, name: &str) -> oracle::Statements {
         let prefix = oracle::prefix(&self.owner, &self.namespace, name);
-        oracle::of_policy(self.policy().as_ref(), &bus_arn(BUS), &prefix)
+        oracle::of_policy(self.sim.policy(ACCOUNT, REGION, bus).as_ref(), &bus_arn(bus), &prefix)
     }
 
     /// What the bus must hold for a spec of that object.
     pub(super) fn wanted(&self, name: &str, spec: &Value) -> oracle::Statements {
-        oracle::wanted(spec, &bus_arn(BUS), &oracle::prefix(&self.owner, &self.namespace, name))
+        self.wanted_on(BUS, name, spec)
+    }
+
+    /// What a bus must hold for a spec of that object.
+    pub(super) fn wanted_on(&self, bus: &str, name: &str, spec: &Value) -> oracle::Statements {
+        oracle::wanted(spec, &bus_arn(bus), &oracle::prefix(&self.owner, &self.namespace, name))
     }
 
     pub(super) fn mark(&self) -> u64 {
@@ -296,11 +361,23 @@ impl Scene {
     }
 }
 
+fn kubeconfig_of(server: &str) -> String {
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "test",
+        "clusters": [{"name": "test", "cluster": {"server": server}}],
+        "users": [{"name": "nobody", "user": {"token": CANARIES[2]}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "nobody"}}],
+    });
+    kubeconfig.to_string()
+}
+
 impl Drop for Scene {
     fn drop(&mut self) {
         let running = self.operator.as_mut().is_none_or(Operator::is_running);
+        self.last_metrics = self.metrics();
+        // Before the simulator, whose port another may have next.
+        self.operator = None;
         if std::thread::panicking() {
-            self.operator = None;
             for log in &self.logs {
                 eprintln!("--- {}\n{}", log.display(), fs::read_to_string(log).unwrap_or_default());
             }

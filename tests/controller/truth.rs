@@ -62,11 +62,12 @@ fn had(record: &Record, change: impl FnOnce(&mut Record)) -> Record {
 
 #[tokio::test]
 async fn every_broken_promise_would_be_noticed_where_nothing_disturbs() {
-    let scene = Scene::running("calm").await;
+    let mut scene = Scene::new("calm").await;
     let theirs = json!({"Sid": "theirs", "Effect": "Deny", "Principal": "*", "Action": "events:PutEvents",
         "Resource": bus_arn(BUS), "Condition": {"NumericLessThan": {"aws:MultiFactorAuthAge": 3600}}});
     let policy = json!({"Version": "2012-10-17", "Id": "theirs", "Statement": [theirs]});
     scene.sim.put_policy(ACCOUNT, REGION, BUS, Some(policy));
+    scene.start(&[]);
     scene.granted("a", &grant("one")).await;
     scene.granted("goes", &grant("one")).await;
     scene.delete("goes").await;
@@ -161,7 +162,7 @@ async fn drift_and_conflicts_that_are_not_told_would_be_noticed() {
     let sid = scene.sid("a", "one-111122223333");
     let drifted = scene.mark();
     scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Remove { sid: sid.clone() });
-    scene.sim.wait_until(|_| lists(drifted) >= 6).await;
+    scene.sim.wait_until(|_| lists(drifted) >= 13).await;
     let record = Record::of(&scene);
     assert_eq!(broken(&record), [""; 0]);
     let unrepaired = had(&record, |had| had.changes.retain(|change| change.seq <= drifted + 1));

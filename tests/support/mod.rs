@@ -3,6 +3,8 @@
 //! The control plane is one per test process: the first test that asks starts it, and it ends with the process, whose end
 //! of the pipe it watches. Tests run beside each other on it, each in namespaces of its own.
 
+pub(crate) mod api_server;
+
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, Write};
@@ -31,7 +33,8 @@ pub(crate) struct ControlPlane {
 }
 
 impl ControlPlane {
-    fn start() -> Result<Self, String> {
+    /// Starts one. Tests that spoil it for others start one of their own.
+    pub(crate) fn start() -> Result<Self, String> {
         let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("hack/control-plane/run");
         let mut child = Command::new(&run)
             .stdin(Stdio::piped())
@@ -50,6 +53,15 @@ impl ControlPlane {
     }
 }
 
+impl ControlPlane {
+    /// A client for the administrator. It belongs to the runtime that made it, so each test makes its own.
+    pub(crate) async fn client(&self) -> kube::Client {
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig).unwrap();
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        kube::Client::try_from(config).unwrap()
+    }
+}
+
 /// The control plane of this test process, started on first use.
 pub(crate) fn control_plane() -> &'static ControlPlane {
     static CONTROL_PLANE: OnceLock<Result<ControlPlane, String>> = OnceLock::new();
@@ -59,11 +71,9 @@ pub(crate) fn control_plane() -> &'static ControlPlane {
     }
 }
 
-/// A client for the administrator. It belongs to the runtime that made it, so each test makes its own.
+/// A client for the administrator of that control plane.
 pub(crate) async fn client() -> kube::Client {
-    let kubeconfig = Kubeconfig::read_from(&control_plane().kubeconfig).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-    kube::Client::try_from(config).unwrap()
+    control_plane().client().await
 }
 
 /// Runs kubectl as the administrator. It doesn't hold up the test's runtime, where a controller may be running.
@@ -116,9 +126,14 @@ pub(crate) async fn unique_namespace(client: &kube::Client, prefix: &str) -> Str
 pub(crate) async fn install_crds(client: &kube::Client, yaml: &str) {
     static INSTALLED: OnceLock<Mutex<HashSet<String>>> = OnceLock::new();
     let mut installed = INSTALLED.get_or_init(Mutex::default).lock().await;
-    if installed.contains(yaml) {
-        return;
+    if !installed.contains(yaml) {
+        install_crds_again(client, yaml).await;
+        installed.insert(yaml.to_owned());
     }
+}
+
+/// The same, whether they were installed before or not, on any control plane.
+pub(crate) async fn install_crds_again(client: &kube::Client, yaml: &str) {
     let api = Api::<CustomResourceDefinition>::all(client.clone());
     let apply = PatchParams::apply("busgrant-tests").force();
     for crd in serde_saphyr::from_multiple::<CustomResourceDefinition>(yaml).unwrap() {
@@ -133,7 +148,6 @@ pub(crate) async fn install_crds(client: &kube::Client, yaml: &str) {
             .await;
         }
     }
-    installed.insert(yaml.to_owned());
 }
 
 /// Waits until `probe` finds what it looks for. Its error says what it saw instead; the last one ends up in the panic.

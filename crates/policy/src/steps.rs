@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::document::Document;
+use crate::document::{Document, LiveStatement};
 use crate::ids::{ObjectId, Sid};
 use crate::ownership::Ownership;
-use crate::plan::{Limits, Step};
+use crate::plan::{DocumentWrites, Limits, Step};
 use crate::room::Tight;
 use crate::statement::ShortForm;
 use crate::survey::{Pending, Stale, Survey};
@@ -19,6 +19,9 @@ pub(crate) fn arrange(
     ownership: &Ownership,
     limits: &Limits,
 ) -> (Vec<Step>, usize) {
+    if let Some(living) = without_the_dead(survey, live, limits) {
+        return (vec![living], 1);
+    }
     let document = DocumentDraft::of(survey, tight, late, limits);
     let (first, mut last) = removals(survey, tight, &document, live, limits);
     let short = |p: &&Pending| !document.puts.contains(p.sid()) && p.form.is_some();
@@ -164,6 +167,26 @@ impl DocumentDraft {
         steps.push(Step::PutDocument { text: live.render(&texts), puts: self.puts.clone(), drops: self.drops.clone() });
         again
     }
+}
+
+/// Where the service keeps a dead principal of ours although the statement was put again: the document without the dead, so
+/// that the next put says something else, and those who live keep what they have meanwhile. Where nobody of a statement
+/// lives, it is removed instead.
+fn without_the_dead(survey: &Survey, live: &Document, limits: &Limits) -> Option<Step> {
+    if limits.document_writes == DocumentWrites::Deny {
+        return None;
+    }
+    let resets = |sid: Option<&str>| {
+        let pending = survey.pending.iter().map(Pending::sid);
+        limits.reset.iter().any(|reset| Some(reset.as_str()) == sid)
+            && pending.into_iter().any(|p| Some(p.as_str()) == sid)
+    };
+    let living = |one: &LiveStatement| resets(one.sid()).then(|| one.text_of_the_living()).flatten();
+    live.statements().iter().find_map(living)?;
+    let texts: Vec<String> =
+        live.statements().iter().map(|one| living(one).unwrap_or_else(|| one.text().to_owned())).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    Some(Step::PutDocument { text: live.render(&texts), puts: BTreeSet::new(), drops: BTreeSet::new() })
 }
 
 /// What is removed before anything is put, and after.

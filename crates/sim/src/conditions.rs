@@ -49,9 +49,14 @@ fn holds(operator: &str, present: Option<&[String]>, wanted: &[String]) -> bool 
         return wanted.iter().any(|text| text.eq_ignore_ascii_case(if absent { "true" } else { "false" }));
     }
     let (operator, if_exists) = operator.strip_suffix("IfExists").map_or((operator, false), |bare| (bare, true));
-    let Some((negated, matches)) = comparison(operator) else {
-        return false;
+    let matches: fn(&str, &str) -> bool = match operator.replacen("Not", "", 1).as_str() {
+        "StringEquals" => |wanted, value| wanted == value,
+        "StringEqualsIgnoreCase" | "Bool" => |wanted, value| wanted.eq_ignore_ascii_case(value),
+        "StringLike" => glob,
+        "ArnEquals" | "ArnLike" => arn_like,
+        _ => return false,
     };
+    let negated = operator.contains("Not");
     let one = |value: &String| wanted.iter().any(|pattern| matches(pattern, value)) != negated;
     match (quantifier, present) {
         (_, None | Some([])) => if_exists || quantifier == "ForAllValues" || (negated && quantifier.is_empty()),
@@ -59,25 +64,6 @@ fn holds(operator: &str, present: Option<&[String]>, wanted: &[String]) -> bool 
         ("" | "ForAnyValue", Some(values)) => values.iter().any(one),
         _ => false,
     }
-}
-
-type Comparison = fn(&str, &str) -> bool;
-
-/// What an operator compares with, and whether it is the negated one.
-fn comparison(operator: &str) -> Option<(bool, Comparison)> {
-    let equals: Comparison = |wanted, value| wanted == value;
-    let ignoring_case: Comparison = |wanted, value| wanted.eq_ignore_ascii_case(value);
-    Some(match operator {
-        "StringEquals" => (false, equals),
-        "StringNotEquals" => (true, equals),
-        "StringEqualsIgnoreCase" | "Bool" => (false, ignoring_case),
-        "StringNotEqualsIgnoreCase" => (true, ignoring_case),
-        "StringLike" => (false, glob),
-        "StringNotLike" => (true, glob),
-        "ArnEquals" | "ArnLike" => (false, arn_like),
-        "ArnNotEquals" | "ArnNotLike" => (true, arn_like),
-        _ => return None,
-    })
 }
 
 /// Each of an ARN's six parts by itself, wildcards within a part.

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 /// What parallel writes to one bus do to each other.
@@ -41,13 +41,17 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let (semantics, gap_millis, effect_delay_millis) = (Semantics::default(), 0, 0);
-        Self { semantics, gap_millis, effect_delay_millis, role_deletion_lag_millis: 0, policy_quota: 10_240 }
+        let semantics = Semantics::default();
+        Self { semantics, gap_millis: 0, effect_delay_millis: 0, role_deletion_lag_millis: 0, policy_quota: 10_240 }
     }
 }
 
 /// How a simulator starts.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Parser)]
+#[command(
+    version,
+    about = "A simulated Amazon EventBridge, with STS, that answers as the real one was observed to and fails on demand"
+)]
 pub struct Config {
     /// Where to listen. Port 0 takes a free one.
     #[arg(long, env = "BUSGRANT_SIM_LISTEN", default_value = "127.0.0.1:4010")]

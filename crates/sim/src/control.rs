@@ -1,72 +1,55 @@
 //! The control API, `/_sim/…`: what the Rust handle can do, as JSON over HTTP for shells and other languages.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use crate::core::Core;
 use crate::fault::{Fault, FaultId};
 use crate::journal::JournalFilter;
 use crate::operation::Operation;
 use crate::sim::State;
-use crate::state::{BusName, Core};
-use crate::wire::{form_field, percent_decoded};
+use crate::wire::{form, percent_decoded};
+use crate::world::BusName;
 
-type Reply = Result<Value, (StatusCode, String)>;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Advance {
-    millis: u64,
-}
-
-#[derive(Deserialize)]
-struct Arn {
-    arn: String,
-}
+type Failure = (StatusCode, String);
 
 /// Answers one request: a status and a JSON body.
-pub(crate) async fn answer(
-    core: &Arc<Core>,
-    method: &Method,
-    path: &str,
-    query: Option<&str>,
-    body: &[u8],
-) -> (StatusCode, String) {
+pub(crate) async fn answer(core: Arc<Core>, method: &Method, path: &str, query: &str, body: &[u8]) -> Failure {
     let segments: Vec<String> = path.split('/').map(percent_decoded).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let state = State::of(core);
-    let reply = match (method, segments.as_slice()) {
-        (&Method::GET, ["held"]) => Ok(held(&state, query.unwrap_or_default()).await),
-        _ => route(&state, method, &segments, query.unwrap_or_default(), body),
-    };
-    match reply {
+    let (state, query) = (State(core), form(query));
+    if segments == ["held"] && method == Method::GET {
+        wait_held(&state, &query).await;
+    }
+    match route(&state, method, &segments, &query, body) {
         Ok(value) => (StatusCode::OK, format!("{value}\n")),
         Err((status, message)) => (status, format!("{}\n", json!({"error": message}))),
     }
 }
 
-fn route(state: &State, method: &Method, segments: &[&str], query: &str, body: &[u8]) -> Reply {
+type Query = Map<String, Value>;
+
+fn route(state: &State, method: &Method, segments: &[&str], query: &Query, body: &[u8]) -> Result<Value, Failure> {
     let no_bus = || (StatusCode::NOT_FOUND, "no such bus".to_owned());
     match (method.as_str(), segments) {
         ("GET", ["health"]) => Ok(json!({})),
         ("GET", ["journal"]) => Ok(json!({"last": state.mark(), "entries": state.journal_of(&filter(query)?)})),
         ("GET", ["changes"]) => Ok(json!({"last": state.mark(), "changes": state.changes_of(&filter(query)?)})),
+        ("GET", ["held"]) => Ok(json!({"held": state.held()})),
         ("GET", ["faults"]) => {
             let listed = |(id, fault): (FaultId, Fault)| json!({"id": id, "fault": fault});
             Ok(json!({"faults": state.faults().into_iter().map(listed).collect::<Vec<_>>()}))
         }
         ("POST", ["faults"]) => Ok(json!({"id": state.inject(parse(body)?)})),
         ("DELETE", ["faults"]) => Ok(done(|| state.clear_faults())),
-        ("DELETE", ["faults", id]) => {
-            let id = FaultId(id.parse().map_err(bad)?);
-            Ok(done(|| state.clear_fault(id)))
-        }
+        ("DELETE", ["faults", id]) => parse(id.as_bytes()).map(|id| done(|| state.clear_fault(id))),
         ("POST", ["release"]) => Ok(json!({"released": state.release_all()})),
-        ("POST", ["release", id]) => Ok(json!({"released": state.release(FaultId(id.parse().map_err(bad)?))})),
+        ("POST", ["release", id]) => Ok(json!({"released": state.release(parse(id.as_bytes())?)})),
         ("GET", ["buses"]) => Ok(json!({"buses": state.buses().iter().map(BusName::arn).collect::<Vec<_>>()})),
         ("PUT", ["buses", account, region, name]) => Ok(json!({"created": state.create_bus(account, region, name)})),
         ("DELETE", ["buses", account, region, name]) => Ok(done(|| state.delete_bus(account, region, name))),
@@ -75,12 +58,9 @@ fn route(state: &State, method: &Method, segments: &[&str], query: &str, body: &
             let exists = state.buses().contains(&BusName::new(account, region, name));
             exists.then(|| json!(policy)).ok_or_else(no_bus)
         }
-        ("PUT", ["policy", account, region, name]) => {
-            let put = state.put_policy(account, region, name, Some(parse::<Map<String, Value>>(body)?.into()));
-            put.then(|| json!({})).ok_or_else(no_bus)
-        }
-        ("DELETE", ["policy", account, region, name]) => {
-            state.put_policy(account, region, name, None).then(|| json!({})).ok_or_else(no_bus)
+        ("PUT" | "DELETE", ["policy", account, region, name]) => {
+            let policy = if method == Method::PUT { Some(parse::<Map<_, _>>(body)?.into()) } else { None };
+            state.put_policy(account, region, name, policy).then(|| json!({})).ok_or_else(no_bus)
         }
         ("POST", ["foreign-write", account, region, name]) => {
             Ok(json!({"done": state.foreign_write(account, region, name, &parse(body)?)}))
@@ -92,7 +72,7 @@ fn route(state: &State, method: &Method, segments: &[&str], query: &str, body: &
             let id = state.declare_principal(parse(body)?);
             id.map(|id| json!({"uniqueId": id})).ok_or_else(|| bad("no role or user of an existing account"))
         }
-        ("DELETE", ["principals"]) => Ok(json!({"deleted": state.delete_principal(&parse::<Arn>(body)?.arn)})),
+        ("DELETE", ["principals"]) => Ok(json!({"deleted": state.delete_principal(&field::<String>(body, "arn")?)})),
         ("GET", ["settings"]) => Ok(json!(state.settings())),
         ("PUT", ["settings"]) => {
             // What the body leaves out stays as it is.
@@ -104,7 +84,7 @@ fn route(state: &State, method: &Method, segments: &[&str], query: &str, body: &
             Ok(json!(state.settings()))
         }
         ("POST", ["advance"]) => {
-            state.advance(parse::<Advance>(body)?.millis);
+            state.advance(field(body, "millis")?);
             Ok(json!({"nowMillis": state.now_millis()}))
         }
         ("POST", ["probe"]) => Ok(json!(state.probe(&parse(body)?))),
@@ -117,35 +97,42 @@ fn done(act: impl FnOnce()) -> Value {
     json!({})
 }
 
-/// The held calls; with `atLeast`, after waiting for so many, at most `timeoutMillis` (10 s).
-async fn held(state: &State, query: &str) -> Value {
-    let number = |name: &str| form_field(query, name).and_then(|text| text.parse::<u64>().ok());
-    if let Some(calls) = number("atLeast").and_then(|calls| usize::try_from(calls).ok()) {
-        let patience = Duration::from_millis(number("timeoutMillis").unwrap_or(10_000));
-        // Too few after all: the answer says how many.
-        drop(tokio::time::timeout(patience, state.wait_held(calls)).await);
+/// With `atLeast`, waits until so many calls are held, at most `timeoutMillis` (10 s). Too few after all: the answer says
+/// how many.
+async fn wait_held(state: &State, query: &Query) {
+    if let Ok(Some(calls)) = number(query, "atLeast") {
+        let patience = number(query, "timeoutMillis").ok().flatten().unwrap_or(10_000);
+        drop(tokio::time::timeout(Duration::from_millis(patience), state.wait_held(calls)).await);
     }
-    json!({"held": state.held()})
 }
 
-fn filter(query: &str) -> Result<JournalFilter, (StatusCode, String)> {
-    let field = |name: &str| form_field(query, name);
-    let operation = field("operation").map(|name| Operation::parse(&name).ok_or_else(|| bad("no such operation")));
+fn filter(query: &Query) -> Result<JournalFilter, Failure> {
+    let text = |name: &str| query.get(name).and_then(Value::as_str);
+    let operation = text("operation").map(|name| Operation::parse(name).ok_or_else(|| bad("no such operation")));
     Ok(JournalFilter {
-        since: field("since").map(|text| text.parse().map_err(bad)).transpose()?,
+        since: number(query, "since")?,
         operation: operation.transpose()?,
-        account: field("account"),
-        region: field("region"),
-        bus: field("bus"),
-        limit: field("limit").map(|text| text.parse().map_err(bad)).transpose()?,
+        account: text("account").map(ToOwned::to_owned),
+        region: text("region").map(ToOwned::to_owned),
+        bus: text("bus").map(ToOwned::to_owned),
+        limit: number(query, "limit")?,
     })
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, (StatusCode, String)> {
+fn number<T: DeserializeOwned>(query: &Query, name: &str) -> Result<Option<T>, Failure> {
+    query.get(name).and_then(Value::as_str).map(|text| parse(text.as_bytes())).transpose()
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(body).map_err(bad)
 }
 
+/// The one field of a body that has no other.
+fn field<T: DeserializeOwned>(body: &[u8], name: &str) -> Result<T, Failure> {
+    parse::<BTreeMap<String, T>>(body)?.remove(name).ok_or_else(|| bad(format!("{name} is missing")))
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
-fn bad(error: impl ToString) -> (StatusCode, String) {
+fn bad(error: impl ToString) -> Failure {
     (StatusCode::BAD_REQUEST, error.to_string())
 }

@@ -2,28 +2,19 @@
 
 use serde_json::{Map, Value};
 
-use crate::buses;
-use crate::error::Refusal;
-use crate::fault::{FaultId, FaultKind, Moment};
-use crate::faults::{Effects, Target};
+use crate::arn::Arn;
+use crate::core::Core;
+use crate::error::{Outcome, Refusal};
+use crate::fault::{Fault, FaultId, FaultKind, Moment};
 use crate::foreign::write_foreign;
 use crate::iam::Caller;
 use crate::input::bare_bus_name;
 use crate::journal::{JournalEntry, Writer};
 use crate::operation::Operation;
 use crate::policy::sid_of;
-use crate::state::{BusName, Core, World};
-use crate::wire::{Answer, Credential, Protocol, unsigned};
-use crate::{events, permissions, sts};
-
-/// A call as it came off the wire.
-#[derive(Debug)]
-pub(crate) struct Call {
-    pub(crate) operation: Operation,
-    pub(crate) protocol: Protocol,
-    pub(crate) credential: Option<Credential>,
-    pub(crate) body: String,
-}
+use crate::wire::{Credential, Protocol, form};
+use crate::world::{BusName, World};
+use crate::{buses, events, permissions, sts};
 
 /// A call whose caller is known and whose faults are drawn.
 #[derive(Debug)]
@@ -33,8 +24,7 @@ pub(crate) struct Underway {
     pub(crate) caller: Caller,
     pub(crate) region: String,
     pub(crate) input: Map<String, Value>,
-    pub(crate) body: String,
-    pub(crate) effects: Effects,
+    pub(crate) faults: Vec<(FaultId, Fault)>,
 }
 
 impl Underway {
@@ -43,13 +33,32 @@ impl Underway {
         BusName::new(&self.caller.account, &self.region, name.unwrap_or("default"))
     }
 
+    /// The bus of that name or ARN, which may be another account's.
+    pub(crate) fn bus(&self, name_or_arn: Option<&str>) -> Result<BusName, Refusal> {
+        match name_or_arn.and_then(Arn::of_bus) {
+            None => Ok(self.own_bus(name_or_arn)),
+            Some((arn, name)) if arn.region == self.region => Ok(BusName::new(arn.account, arn.region, name)),
+            Some(_) => Err(Refusal::validation("Cross-region api call is not allowed.")), // aws-observations #94
+        }
+    }
+
+    /// What goes wrong with it.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = &FaultKind> {
+        self.faults.iter().map(|(_, fault)| &fault.kind)
+    }
+
+    /// The faults that change what a read of this bus shows.
+    pub(crate) fn faults_on(&self, bus: &BusName) -> impl Iterator<Item = &Fault> {
+        self.faults.iter().map(|(_, fault)| fault).filter(move |fault| fault.shows_on(bus))
+    }
+
     /// Does what the faults want done around the call: the bus vanishes, another writer writes.
-    pub(crate) fn disturb(&self, world: &mut World, bus: &BusName, moment: Moment, now: i64) {
-        for kind in self.effects.kinds() {
+    pub(crate) fn disturb(&self, world: &mut World, bus: &BusName, moment: Moment) {
+        for kind in self.kinds() {
             match kind {
-                FaultKind::BusVanishes if moment == Moment::Before => world.delete_bus(bus, Writer::Foreign, now),
+                FaultKind::BusVanishes if moment == Moment::Before => world.delete_bus(bus, Writer::Foreign),
                 FaultKind::ForeignWrite { write, moment: when } if *when == moment => {
-                    write_foreign(world, bus, write, now);
+                    write_foreign(world, bus, write);
                 }
                 _ => {}
             }
@@ -57,43 +66,98 @@ impl Underway {
     }
 }
 
-/// A call that has arrived: journalled, and if its caller and input are sound, under way.
-#[derive(Debug)]
-pub(crate) struct Begun {
-    pub(crate) seq: u64,
+/// Journals a call's arrival, finds its caller and draws its faults. The call is under way if its caller and its input are
+/// sound.
+pub(crate) fn begin(
+    core: &Core,
+    operation: Operation,
     protocol: Protocol,
-    request_id: String,
-    underway: Result<Underway, Refusal>,
+    credential: Option<Credential>,
+    body: String,
+) -> (u64, Result<Underway, Refusal>) {
+    let input = match protocol {
+        Protocol::Query => Ok(form(&body)),
+        Protocol::Json if body.is_empty() => Ok(Map::new()),
+        Protocol::Json => serde_json::from_str(&body).map_err(|_| Refusal::serialization("")),
+    };
+    core.change(|world| {
+        let caller = Credential::caller(credential.as_ref(), &world.iam, world.now, protocol);
+        let region = credential.map_or_else(String::new, |credential| credential.region);
+        let (buses, sids) = named(operation, input.as_ref().ok());
+        let (at_millis, bus) = (world.now, buses.first().cloned());
+        let mut entry = JournalEntry { at_millis, region: region.clone(), operation, bus, ..JournalEntry::default() };
+        let mut faults = Vec::new();
+        if let Ok(caller) = &caller {
+            (entry.account, entry.caller) = (caller.account.clone(), caller.arn.clone());
+            faults = world.faults.strike(&entry, &buses, &sids);
+            entry.faults = faults.iter().map(|(id, _)| *id).collect();
+        }
+        let seq = world.journal.arrived(entry, body);
+        (seq, caller.and_then(|caller| Ok(Underway { seq, operation, caller, region, input: input?, faults })))
+    })
+}
+
+/// The bare names of the buses that a call is about, and the Sids that it names.
+fn named(operation: Operation, input: Option<&Map<String, Value>>) -> (Vec<String>, Vec<String>) {
+    let field = |name: &str| input?.get(name);
+    let text = |name: &str| field(name).and_then(Value::as_str);
+    let bus = |name: Option<&str>| name.map_or("default", bare_bus_name).to_owned();
+    let document = text("Policy").and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
+    let statements = document.get("Statement").and_then(Value::as_array).into_iter().flatten();
+    let sids = text("StatementId").into_iter().chain(statements.filter_map(sid_of)).map(ToOwned::to_owned).collect();
+    let buses = match operation {
+        Operation::ListEventBuses | Operation::GetCallerIdentity | Operation::AssumeRole => Vec::new(),
+        Operation::CreateEventBus | Operation::DeleteEventBus | Operation::DescribeEventBus => vec![bus(text("Name"))],
+        Operation::PutEvents => {
+            let entries = field("Entries").and_then(Value::as_array).into_iter().flatten();
+            entries.map(|entry| bus(entry.get("EventBusName").and_then(Value::as_str))).collect()
+        }
+        _ => vec![bus(text("EventBusName"))],
+    };
+    (buses, sids)
 }
 
 /// Carries a call out. `None` when its connection is to be dropped.
-pub(crate) async fn carry_out(core: &Core, begun: Begun) -> Option<Answer> {
-    let Begun { seq, protocol, request_id, underway } = begun;
-    let underway = match underway {
-        Ok(underway) => underway,
-        Err(refusal) => return Some(finish(core, seq, protocol, request_id, Err(refusal))),
+pub(crate) async fn carry_out(core: &Core, seq: u64, underway: Result<Underway, Refusal>) -> Option<Outcome> {
+    let outcome = match underway {
+        Ok(call) => run(core, &call).await,
+        Err(refusal) => Some(Err(refusal)),
     };
-    let effects = &underway.effects;
-    let latency = effects.kinds().map(|kind| if let FaultKind::Latency { millis } = kind { *millis } else { 0 }).sum();
-    if latency > 0 {
-        core.clock.sleep_until(core.clock.now().saturating_add_unsigned(latency)).await;
-    }
-    core.hold(seq, effects.hold(false)).await;
-    if effects.has(&FaultKind::DropBeforeApply) {
-        return dropped(core, seq);
-    }
-    let result = match effects.kinds().find_map(|kind| refusal_of(kind, &underway)) {
-        Some(refusal) => Err(refusal),
-        None => execute(core, &underway).await,
-    };
-    core.hold(seq, effects.hold(true)).await;
-    if effects.has(&FaultKind::DropAfterApply) {
-        return dropped(core, seq);
-    }
-    Some(finish(core, seq, protocol, request_id, result))
+    core.change(|world| world.journal.answered(seq, outcome.as_ref()));
+    outcome
 }
 
-async fn execute(core: &Core, call: &Underway) -> Result<String, Refusal> {
+async fn run(core: &Core, call: &Underway) -> Option<Outcome> {
+    detain(core, call, false).await?;
+    let outcome = match call.kinds().find_map(|kind| refusal_of(kind, call)) {
+        Some(refusal) => Err(refusal),
+        None => execute(core, call).await,
+    };
+    detain(core, call, true).await?;
+    Some(outcome)
+}
+
+/// What faults do to a call before it is applied, or after: it takes longer, is held, or nothing comes of it any more.
+async fn detain(core: &Core, call: &Underway, applied: bool) -> Option<()> {
+    for (id, fault) in &call.faults {
+        match (applied, &fault.kind) {
+            (false, FaultKind::Latency { millis }) => core.sleep(*millis).await,
+            (false, FaultKind::HoldBeforeApply { millis }) | (true, FaultKind::HoldAfterApply { millis }) => {
+                core.change(|world| world.faults.held.insert(call.seq, *id));
+                tokio::select! {
+                    () = core.wait_until(|| !core.lock().faults.held.contains_key(&call.seq)) => {}
+                    () = core.sleep(millis.unwrap_or(u64::MAX)) => {}
+                }
+                core.lock().faults.held.remove(&call.seq);
+            }
+            (false, FaultKind::DropBeforeApply) | (true, FaultKind::DropAfterApply) => return None,
+            _ => {}
+        }
+    }
+    Some(())
+}
+
+async fn execute(core: &Core, call: &Underway) -> Outcome {
     match call.operation {
         Operation::CreateEventBus => buses::create(core, call),
         Operation::DeleteEventBus => buses::delete(core, call),
@@ -102,72 +166,9 @@ async fn execute(core: &Core, call: &Underway) -> Result<String, Refusal> {
         Operation::PutPermission | Operation::RemovePermission => permissions::write(core, call).await,
         Operation::PutEvents => events::put_events(core, call),
         Operation::PutRule | Operation::DeleteRule => events::change_rule(core, call),
-        Operation::GetCallerIdentity => Ok(sts::get_caller_identity(core, call)),
+        Operation::GetCallerIdentity => Ok(sts::get_caller_identity(call)),
         Operation::AssumeRole => sts::assume_role(core, call),
     }
-}
-
-/// Journals a call's arrival, finds its caller and draws its faults.
-pub(crate) fn begin(core: &Core, call: Call) -> Begun {
-    let parsed: Result<Map<String, Value>, Refusal> = match call.protocol {
-        Protocol::Query => Ok(Map::new()),
-        Protocol::Json if call.body.is_empty() => Ok(Map::new()),
-        Protocol::Json => serde_json::from_str(&call.body).map_err(|_| Refusal::serialization("")),
-    };
-    let (mut world, now) = core.lock();
-    let request_id = world.random.uuid();
-    let caller = match &call.credential {
-        None => Err(unsigned(call.protocol)),
-        Some(credential) => credential.caller(&world.iam, now, call.protocol),
-    };
-    let region = call.credential.as_ref().map_or_else(String::new, |credential| credential.region.clone());
-    let account = caller.as_ref().map_or("", |caller| &caller.account);
-    let empty = Map::new();
-    let target = target(call.operation, parsed.as_ref().unwrap_or(&empty), account, &region);
-    let effects = if caller.is_ok() { world.faults.strike(&target) } else { Effects::default() };
-    let entry = JournalEntry {
-        at_millis: now,
-        account: account.to_owned(),
-        caller: caller.as_ref().map_or_else(|_| String::new(), |caller| caller.arn.clone()),
-        region: region.clone(),
-        operation: call.operation,
-        bus: target.buses.first().map(|name| (*name).to_owned()),
-        faults: effects.0.iter().map(|(id, _)| *id).collect(),
-        ..JournalEntry::default()
-    };
-    let seq = world.journal.arrived(entry, &call.body);
-    let Call { operation, protocol, body, .. } = call;
-    let underway = caller.and_then(|caller| Ok((caller, parsed?))).map(|(caller, input)| Underway {
-        seq,
-        operation,
-        caller,
-        region,
-        input,
-        body,
-        effects,
-    });
-    drop(world);
-    core.changed.notify_waiters();
-    Begun { seq, protocol, request_id, underway }
-}
-
-/// What of a call the filters of faults look at.
-fn target<'a>(operation: Operation, input: &'a Map<String, Value>, account: &'a str, region: &'a str) -> Target<'a> {
-    let field = |name: &str| input.get(name).and_then(Value::as_str);
-    let bus = |name: Option<&'a str>| name.map_or("default", bare_bus_name);
-    let document = field("Policy").and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
-    let statements = document.get("Statement").and_then(Value::as_array).into_iter().flatten();
-    let sids = field("StatementId").into_iter().chain(statements.filter_map(sid_of)).map(ToOwned::to_owned).collect();
-    let buses = match operation {
-        Operation::ListEventBuses | Operation::GetCallerIdentity | Operation::AssumeRole => Vec::new(),
-        Operation::CreateEventBus | Operation::DeleteEventBus | Operation::DescribeEventBus => vec![bus(field("Name"))],
-        Operation::PutEvents => {
-            let entries = input.get("Entries").and_then(Value::as_array).into_iter().flatten();
-            entries.map(|entry| bus(entry.get("EventBusName").and_then(Value::as_str))).collect()
-        }
-        _ => vec![bus(field("EventBusName"))],
-    };
-    Target { operation, account, region, buses, sids }
 }
 
 /// The error that a fault stands for, if it stands for one.
@@ -197,48 +198,4 @@ fn refusal_of(kind: &FaultKind, call: &Underway) -> Option<Refusal> {
         _ => return None,
     };
     Some(Refusal::new(status, code, message))
-}
-
-fn finish(core: &Core, seq: u64, protocol: Protocol, id: String, result: Result<String, Refusal>) -> Answer {
-    let message = result.as_ref().err().map(|refusal| refusal.message.clone());
-    let answer = Answer::new(protocol, id, result);
-    let (mut world, _) = core.lock();
-    world.journal.answered(seq, |entry| {
-        (entry.status, entry.error, entry.message) = (Some(answer.status), answer.error.clone(), message);
-    });
-    drop(world);
-    core.changed.notify_waiters();
-    answer
-}
-
-fn dropped(core: &Core, seq: u64) -> Option<Answer> {
-    core.lock().0.journal.answered(seq, |_| {});
-    core.changed.notify_waiters();
-    None
-}
-
-impl Core {
-    /// Waits until the call is released or, if there is a limit, the clock has moved so far.
-    async fn hold(&self, seq: u64, hold: Option<(FaultId, Option<u64>)>) {
-        let Some((fault, millis)) = hold else { return };
-        self.lock().0.faults.held.insert(seq, fault);
-        self.changed.notify_waiters();
-        // Without a limit, some 30,000 years.
-        let until = self.clock.now().saturating_add_unsigned(millis.unwrap_or(1 << 50));
-        let mut limit = std::pin::pin!(self.clock.sleep_until(until));
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable(); // before the look, so that no release falls between
-            if !self.lock().0.faults.held.contains_key(&seq) {
-                return;
-            }
-            tokio::select! {
-                () = &mut changed => {}
-                () = &mut limit => {
-                    self.lock().0.faults.held.remove(&seq);
-                    return;
-                }
-            }
-        }
-    }
 }

@@ -2,57 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::arn::{Arn, twelve_digits};
 use crate::error::Refusal;
 use crate::evaluate::glob;
 use crate::iam::Iam;
-use crate::input::twelve_digits;
 use crate::java::sort_as_hash_map;
-use crate::policy::{Policy, renamed, sid_of, statements, strings};
-use crate::state::BusName;
+use crate::policy::{renamed, sid_of, statements, strings};
+use crate::world::BusName;
 
 /// The actions a bus policy may name: 15 of the service's 60 (aws-observations #157 to #216).
 const ADMITTED_ACTIONS: &str = "deleterule describeeventbus describerule disablerule enablerule listrulenamesbytarget \
     listrules listtagsforresource listtargetsbyrule putevents putrule puttargets removetargets tagresource untagresource";
-
-/// A statement's shape; what else is in it is refused.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "PascalCase")]
-#[expect(dead_code, reason = "only its shape matters")]
-struct Shape {
-    sid: String,
-    effect: Effect,
-    principal: Value,
-    action: OneOrMany<String>,
-    resource: OneOrMany<String>,
-    condition: Option<BTreeMap<String, BTreeMap<String, OneOrMany<Scalar>>>>,
-}
-
-#[derive(Deserialize)]
-enum Effect {
-    Allow,
-    Deny,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only its shape matters")]
-enum OneOrMany<T> {
-    One(T),
-    Many(Vec<T>),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only its shape matters")]
-enum Scalar {
-    Text(String),
-    Flag(bool),
-    Number(f64),
-}
 
 /// Reads and checks a document for a bus. Principals are not resolved yet: an identical document is accepted without
 /// (aws-observations #104).
@@ -97,29 +60,23 @@ pub(crate) fn admit(text: &str, bus: &BusName) -> Result<Map<String, Value>, Ref
     Ok(renamed(document, |principal| twelve_digits(principal).then(|| bus.root_arn(principal)), None))
 }
 
-/// Finds out whom the document's principals are, all or nothing.
-pub(crate) fn bind(document: &Map<String, Value>, iam: &Iam, bus: &BusName) -> Result<Policy, Refusal> {
+/// Whether all of the document's principals are somebody.
+pub(crate) fn resolve(document: &Map<String, Value>, iam: &Iam, bus: &BusName) -> Result<(), Refusal> {
+    let known = |kind: &str, name: &str| match kind {
+        "AWS" => name == "*" || iam.resolves(name, bus.partition()),
+        "Service" => name.contains(".amazonaws.com"),
+        other => other == "Federated",
+    };
+    let all_known = |(kind, names): (&String, &Value)| {
+        let names = strings(Some(names));
+        !names.is_empty() && names.into_iter().all(|name| known(kind, name))
+    };
+    let somebody = |statement: &Value| match statement.get("Principal") {
+        Some(Value::Object(kinds)) => !kinds.is_empty() && kinds.iter().all(all_known),
+        principal => principal.and_then(Value::as_str) == Some("*"),
+    };
     let invalid = || Refusal::validation("Policy contains an invalid principal"); // aws-observations #55
-    for statement in statements(document) {
-        match statement.get("Principal") {
-            Some(Value::String(everyone)) if everyone == "*" => {}
-            Some(Value::Object(kinds)) if !kinds.is_empty() => {
-                for (kind, names) in kinds {
-                    let names = strings(Some(names));
-                    let known = |name: &&str| match kind.as_str() {
-                        "AWS" => *name == "*" || iam.resolves(name, bus.partition()),
-                        "Service" => name.contains(".amazonaws.com"),
-                        other => other == "Federated",
-                    };
-                    if names.is_empty() || !names.iter().all(known) {
-                        return Err(invalid());
-                    }
-                }
-            }
-            _ => return Err(invalid()),
-        }
-    }
-    Ok(Policy::bound(document, iam))
+    statements(document).iter().all(somebody).then_some(()).ok_or_else(invalid)
 }
 
 fn missing(field: &str) -> Refusal {
@@ -137,8 +94,28 @@ fn required_fields(statement: &Value) -> Result<(), Refusal> {
         return Err(missing(absent));
     }
     // The wording of what else may be wrong with a statement is not observed.
-    let shape = Shape::deserialize(statement);
-    shape.map(drop).map_err(|error| Refusal::validation(format!("Could not parse the policy: {error}")))
+    let odd = statement.as_object().into_iter().flatten().find(|(name, value)| !fits(name, value));
+    odd.map_or(Ok(()), |(name, _)| {
+        Err(Refusal::validation(format!("Could not parse the policy: {name} is not what it must be")))
+    })
+}
+
+/// Whether a statement may have that field, and with a value of that kind.
+fn fits(field: &str, value: &Value) -> bool {
+    let scalar = |value: &Value| value.is_string() || value.is_boolean() || value.is_number();
+    let one_or_many = |value: &Value, kind: &dyn Fn(&Value) -> bool| match value {
+        Value::Array(many) => many.iter().all(kind),
+        one => kind(one),
+    };
+    let each = |value: &Value, kind: &dyn Fn(&Value) -> bool| value.as_object().is_some_and(|of| of.values().all(kind));
+    match field {
+        "Sid" => value.is_string(),
+        "Effect" => matches!(value.as_str(), Some("Allow" | "Deny")),
+        "Principal" => value.is_string() || each(value, &|names| one_or_many(names, &Value::is_string)),
+        "Action" | "Resource" => one_or_many(value, &Value::is_string),
+        "Condition" => each(value, &|keys| each(keys, &|values| one_or_many(values, &scalar))),
+        _ => false,
+    }
 }
 
 fn invalid_actions(actions: Vec<&str>) -> Option<String> {
@@ -169,20 +146,19 @@ fn check_resource(resource: &str, bus: &BusName) -> Result<(), Refusal> {
     if resource == "*" {
         return Ok(());
     }
-    let parts: Vec<&str> = resource.splitn(6, ':').collect();
-    let &[_, partition, service, region, account, relative] = parts.as_slice() else {
+    let Some(arn) = Arn::parse(resource) else {
         return Err(Refusal::validation(format!("Resource {resource} must be in ARN format or \"*\".")));
     };
     // Rules of the default bus have no bus name in their ARN (`EventBridge` user guide, "Event bus permissions").
     let rules = if bus.name == "default" { "rule/".to_owned() } else { format!("rule/{}/", bus.name) };
-    let own_rule = relative.strip_prefix(&rules).is_some_and(|rule| !rule.is_empty());
-    let relative_fits = own_rule || relative.strip_prefix("event-bus/") == Some(bus.name.as_str());
+    let own_rule = arn.resource.strip_prefix(&rules).is_some_and(|rule| !rule.is_empty());
+    let relative_fits = own_rule || arn.resource.strip_prefix("event-bus/") == Some(&bus.name);
     let parts = [
-        ("partition", partition, glob(partition, bus.partition())),
-        ("vendor", service, service == "events"),
-        ("region", region, glob(region, &bus.region)),
-        ("namespace", account, account == bus.account),
-        ("relative-id", relative, relative_fits),
+        ("partition", arn.partition, glob(arn.partition, bus.partition())),
+        ("vendor", arn.service, arn.service == "events"),
+        ("region", arn.region, glob(arn.region, &bus.region)),
+        ("namespace", arn.account, arn.account == bus.account),
+        ("relative-id", arn.resource, relative_fits),
     ];
     match parts.into_iter().find(|(_, _, fits)| !fits) {
         None => Ok(()),
@@ -195,19 +171,16 @@ fn check_resource(resource: &str, bus: &BusName) -> Result<(), Refusal> {
 /// Line and column at which the service reports a statement: just past the token before it, so 38 for the first and
 /// 235 for a second that follows 197 characters (aws-observations #49, #37).
 fn position(text: &str, index: usize) -> Option<(usize, usize)> {
-    #[derive(Deserialize)]
-    struct Outline<'a> {
-        #[serde(borrow, rename = "Statement")]
-        statement: &'a RawValue,
-    }
-    let raw = serde_json::from_str::<Outline<'_>>(text).ok()?.statement.get();
+    let outline: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+    let raw = outline.get("Statement")?.get();
     let offset = |part: &str| (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize);
     let start = offset(raw)?;
-    let previous_end = match serde_json::from_str::<Vec<&RawValue>>(raw).ok() {
-        None => start,
-        Some(_) if index == 0 => start + 1,
-        Some(statements) => {
-            let before = statements.get(index - 1)?.get();
+    let statements: Vec<&RawValue> = serde_json::from_str(raw).unwrap_or_default();
+    let previous_end = match index.checked_sub(1) {
+        None if statements.is_empty() => start,
+        None => start + 1,
+        Some(previous) => {
+            let before = statements.get(previous)?.get();
             offset(before)? + before.len()
         }
     };

@@ -10,6 +10,9 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
 }
 
+/// The body of an answer, or the error that is answered instead.
+pub(crate) type Outcome = Result<String, Refusal>;
+
 impl Refusal {
     pub(crate) fn new(status: u16, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { status, code: code.into(), message: message.into() }

@@ -1,11 +1,14 @@
-//! What can be made to go wrong, and for which calls.
+//! What can be made to go wrong, and for which calls; the faults in force, and the calls that they hold.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::faults::Target;
+use crate::journal::JournalEntry;
 use crate::operation::Operation;
-use crate::state::BusName;
+use crate::random::Random;
+use crate::world::BusName;
 
 /// Names a fault that was injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,7 +24,6 @@ pub enum FaultKind {
     /// A write is answered 200 and not kept. `kept` is the other writer's document that stands instead, if any.
     LostUpdate {
         /// What the other writer left.
-        #[serde(default)]
         kept: Option<Value>,
     },
     /// The connection is dropped before anything is done.
@@ -31,13 +33,11 @@ pub enum FaultKind {
     /// The call waits, is then carried out and answered, also when the client has given up.
     HoldBeforeApply {
         /// Until when, at the latest; without it, until released.
-        #[serde(default)]
         millis: Option<u64>,
     },
     /// The call is carried out, and its answer waits.
     HoldAfterApply {
         /// Until when, at the latest; without it, until released.
-        #[serde(default)]
         millis: Option<u64>,
     },
     /// `ThrottlingException`, HTTP 400.
@@ -128,6 +128,7 @@ pub enum Moment {
 }
 
 /// A fault, and the calls that it strikes.
+#[must_use]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
@@ -137,22 +138,16 @@ pub struct Fault {
     #[serde(default)]
     pub operations: Vec<Operation>,
     /// Only calls by this account.
-    #[serde(default)]
     pub account: Option<String>,
     /// Only calls in this Region.
-    #[serde(default)]
     pub region: Option<String>,
     /// Only calls about this bus. What changes reads strikes this bus in lists as well.
-    #[serde(default)]
     pub bus: Option<String>,
     /// Only calls that name this Sid; for what changes reads, only this statement.
-    #[serde(default)]
     pub sid: Option<String>,
     /// For how many calls; without it, until cleared.
-    #[serde(default)]
     pub times: Option<u64>,
     /// With which probability it strikes; without it, always.
-    #[serde(default)]
     pub rate: Option<f64>,
     /// The seed of that chance.
     #[serde(default)]
@@ -167,42 +162,36 @@ impl Fault {
     }
 
     /// Only this operation, or this one as well.
-    #[must_use]
     pub fn on(mut self, operation: Operation) -> Self {
         self.operations.push(operation);
         self
     }
 
     /// Only calls about this bus.
-    #[must_use]
     pub fn bus(mut self, name: &str) -> Self {
         self.bus = Some(name.to_owned());
         self
     }
 
     /// Only calls that name this Sid.
-    #[must_use]
     pub fn sid(mut self, sid: &str) -> Self {
         self.sid = Some(sid.to_owned());
         self
     }
 
     /// Only calls by this account.
-    #[must_use]
     pub fn account(mut self, account: &str) -> Self {
         self.account = Some(account.to_owned());
         self
     }
 
     /// Only the next `calls` calls.
-    #[must_use]
     pub fn times(mut self, calls: u64) -> Self {
         self.times = Some(calls);
         self
     }
 
     /// With a probability, from a seed.
-    #[must_use]
     pub fn rate(mut self, rate: f64, seed: u64) -> Self {
         (self.rate, self.seed) = (Some(rate), seed);
         self
@@ -219,32 +208,79 @@ impl Fault {
     }
 
     fn makes_sense(&self, operation: Operation) -> bool {
-        if self.changes_reads() {
-            return operation.reads_policy();
-        }
+        use Operation::{DescribeEventBus, ListEventBuses, PutPermission, RemovePermission};
         match self.kind {
-            FaultKind::ConcurrentModification | FaultKind::LostUpdate { .. } => operation.writes_policy(),
+            _ if self.changes_reads() => matches!(operation, DescribeEventBus | ListEventBuses),
+            FaultKind::ConcurrentModification | FaultKind::LostUpdate { .. } => {
+                matches!(operation, PutPermission | RemovePermission)
+            }
             FaultKind::BusVanishes | FaultKind::ForeignWrite { .. } => {
-                operation.writes_policy() || operation == Operation::DescribeEventBus
+                matches!(operation, PutPermission | RemovePermission | DescribeEventBus)
             }
             _ => !operation.is_sts(),
         }
     }
 
-    pub(crate) fn strikes(&self, call: &Target<'_>) -> bool {
+    pub(crate) fn strikes(&self, call: &JournalEntry, buses: &[String], sids: &[String]) -> bool {
         let operation = if self.operations.is_empty() {
             self.makes_sense(call.operation)
         } else {
             self.operations.contains(&call.operation)
         };
-        let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
-        let bus = || self.bus.as_deref().is_none_or(|wanted| call.buses.contains(&wanted));
-        let sid = || self.sid.as_deref().is_none_or(|wanted| call.sids.iter().any(|sid| sid == wanted));
-        let listed = self.changes_reads() && call.operation == Operation::ListEventBuses;
+        let is = |wanted: &Option<String>, value: &String| wanted.as_ref().is_none_or(|wanted| wanted == value);
+        let among = |wanted: &Option<String>, values: &[String]| wanted.as_ref().is_none_or(|one| values.contains(one));
+        let reads = self.changes_reads();
         operation
-            && is(&self.account, call.account)
-            && is(&self.region, call.region)
-            && (listed || bus())
-            && (self.changes_reads() || sid())
+            && is(&self.account, &call.account)
+            && is(&self.region, &call.region)
+            && (among(&self.bus, buses) || (reads && call.operation == Operation::ListEventBuses))
+            && (reads || among(&self.sid, sids))
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    last: u64,
+    active: BTreeMap<FaultId, (Fault, Random)>,
+    /// Sequence numbers of held calls, and what holds them.
+    pub(crate) held: BTreeMap<u64, FaultId>,
+}
+
+impl Faults {
+    pub(crate) fn inject(&mut self, fault: Fault) -> FaultId {
+        self.last += 1;
+        let random = Random::new(fault.seed);
+        self.active.insert(FaultId(self.last), (fault, random));
+        FaultId(self.last)
+    }
+
+    /// The faults in force, with the calls that are left to them.
+    pub(crate) fn list(&self) -> Vec<(FaultId, Fault)> {
+        self.active.iter().map(|(id, (fault, _))| (*id, fault.clone())).collect()
+    }
+
+    pub(crate) fn clear(&mut self, id: Option<FaultId>) {
+        self.active.retain(|active, _| id.is_some_and(|id| id != *active));
+    }
+
+    /// Lets held calls go on: all, or those of one fault.
+    pub(crate) fn release(&mut self, id: Option<FaultId>) -> usize {
+        let before = self.held.len();
+        self.held.retain(|_, holder| id.is_some_and(|id| id != *holder));
+        before - self.held.len()
+    }
+
+    /// Which faults strike a call about these buses that names these Sids, in the order of their injection. Each is counted.
+    pub(crate) fn strike(&mut self, call: &JournalEntry, buses: &[String], sids: &[String]) -> Vec<(FaultId, Fault)> {
+        let mut struck = Vec::new();
+        for (id, (fault, random)) in &mut self.active {
+            let due = fault.times != Some(0) && fault.strikes(call, buses, sids);
+            if due && fault.rate.is_none_or(|rate| random.chance(rate)) {
+                fault.times = fault.times.map(|left| left - 1);
+                struck.push((*id, fault.clone()));
+            }
+        }
+        self.active.retain(|_, (fault, _)| fault.times != Some(0));
+        struck
     }
 }

@@ -4,31 +4,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::task::AbortHandle;
 
+use crate::core::Core;
 use crate::fault::ForeignWrite;
 use crate::journal::Writer;
-use crate::policy::Policy;
+use crate::permissions::short_form;
+use crate::policy::{Policy, sid_of};
 use crate::random::Random;
-use crate::state::{BusName, Core, World};
+use crate::world::{BusName, World};
 
 /// Does one foreign write. A bus that is not there stays so.
-pub(crate) fn write_foreign(world: &mut World, name: &BusName, write: &ForeignWrite, now: i64) -> bool {
-    let Ok(bus) = world.bus(name, now) else { return false };
+pub(crate) fn write_foreign(world: &mut World, name: &BusName, write: &ForeignWrite) -> bool {
+    let Ok(bus) = world.bus(name) else { return false };
     let current = bus.policy.clone();
     let next = match write {
         ForeignWrite::Document { policy } => policy.as_ref().and_then(|policy| Policy::unchecked(policy, &world.iam)),
-        ForeignWrite::Remove { sid } => match current.as_deref().map(|policy| policy.without_statement(sid)) {
-            Some(Some(rest)) => rest,
-            _ => return false,
-        },
+        ForeignWrite::Remove { sid } => {
+            let Some(rest) = current.and_then(|policy| policy.without_statement(sid)) else { return false };
+            rest
+        }
         ForeignWrite::Put { statement } => {
-            let sid = statement.get("Sid").and_then(Value::as_str).unwrap_or_default();
-            Some(Policy::with_statement(current.as_deref(), sid, statement.clone()))
+            let sid = sid_of(statement).unwrap_or_default();
+            Some(Policy::with_statement(current.as_deref(), sid, statement.clone(), &world.iam))
         }
     };
-    world.apply(name, next, Writer::Foreign, now).is_ok()
+    world.apply(name, next, Writer::Foreign).is_ok()
 }
 
 /// A foreign writer that works on one bus at a rate, until it is stopped.
@@ -52,26 +54,14 @@ pub struct ForeignWriter {
 }
 
 impl ForeignWriter {
-    fn write_once(&self, core: &Core, bus: &BusName, random: &mut Random) {
-        let (mut world, now) = core.lock();
-        let current = world.bus(bus, now).ok().and_then(|bus| bus.policy.clone());
-        let write = self.next(random, current.as_deref());
-        write_foreign(&mut world, bus, &write, now);
-    }
-
     /// The next write: it puts, replaces or removes one of four statements of its own, `foreign-0` to `foreign-3`.
-    fn next(&self, random: &mut Random, current: Option<&Policy>) -> ForeignWrite {
-        let bus = BusName::new(&self.account, &self.region, &self.bus);
+    fn next(&self, world: &mut World, bus: &BusName, random: &mut Random) -> ForeignWrite {
         let sid = format!("foreign-{}", random.below(4));
-        let statement = json!({
-            "Sid": sid,
-            "Effect": "Allow",
-            "Principal": {"AWS": bus.root_arn(&format!("{:012}", 100_000_000_000 + random.below(899_999_999_999)))},
-            "Action": "events:PutEvents",
-            "Resource": bus.arn(),
-        });
+        let account = format!("{:012}", 100_000_000_000 + random.below(899_999_999_999));
+        let statement = short_form(world, bus, &sid, &account, None);
         if self.documents && random.chance(0.3) {
-            let next = Policy::with_statement(current, &sid, statement);
+            let current = world.bus(bus).ok().and_then(|bus| bus.policy.clone());
+            let next = Policy::with_statement(current.as_deref(), &sid, statement, &world.iam);
             return ForeignWrite::Document { policy: Some(Value::Object(next.document())) };
         }
         if random.chance(0.3) { ForeignWrite::Remove { sid } } else { ForeignWrite::Put { statement } }
@@ -87,8 +77,10 @@ pub(crate) fn start(core: &Arc<Core>, writer: ForeignWriter) -> AbortHandle {
         let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / writer.per_second.clamp(0.01, 1000.0)));
         loop {
             ticks.tick().await;
-            writer.write_once(&core, &bus, &mut random);
-            core.changed.notify_waiters();
+            core.change(|world| {
+                let write = writer.next(world, &bus, &mut random);
+                write_foreign(world, &bus, &write)
+            });
         }
     });
     task.abort_handle()

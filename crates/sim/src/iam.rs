@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::arn::{Arn, twelve_digits};
 use crate::config::Config;
-use crate::input::twelve_digits;
 use crate::random::{Random, fingerprint};
 
 /// What an account is part of, for `aws:PrincipalOrgID` and `aws:PrincipalOrgPaths`.
@@ -27,7 +27,6 @@ pub struct Trust {
     /// The account whose callers may.
     pub account: String,
     /// The external id that they must give, if any.
-    #[serde(default)]
     pub external_id: Option<String>,
 }
 
@@ -96,8 +95,6 @@ pub(crate) struct Iam {
     /// Unique ids of what was deleted, and when.
     deleted: BTreeMap<String, i64>,
     pub(crate) sessions: BTreeMap<String, Session>,
-    /// How long reads go on to show a deleted role's ARN. Observed: longer than a call, shorter than 60 s (#80, #97).
-    pub(crate) deletion_lag_millis: i64,
 }
 
 impl Iam {
@@ -113,33 +110,29 @@ impl Iam {
     /// `000000000000` is no account: the captures use it as the one that does not exist (aws-observations #23, #55).
     pub(crate) fn account_exists(&self, id: &str) -> bool {
         let declared = self.accounts.get(id).and_then(|account| account.exists);
-        let known = || {
-            if self.known.is_empty() { id != "000000000000" } else { self.known.contains(id) }
-        };
-        twelve_digits(id) && declared.unwrap_or_else(known)
+        let known = self.known.contains(id) || (self.known.is_empty() && id != "000000000000");
+        twelve_digits(id) && declared.unwrap_or(known)
     }
 
     /// The unique id of an existing role or user: a declared one, or any of an existing account.
     pub(crate) fn unique_id(&self, arn: &str) -> Option<String> {
-        let parsed = EntityArn::parse(arn)?;
+        let (parts, _, prefix) = entity(arn)?;
         let entity = self.entities.get(arn);
-        let exists = self.account_exists(parsed.account) && !entity.is_some_and(|entity| entity.absent);
-        exists.then(|| unique_id(arn, parsed.prefix, entity.map_or(0, |entity| entity.generation)))
+        let generation = entity.map_or(0, |entity| entity.generation);
+        let exists = self.account_exists(parts.account) && !entity.is_some_and(|entity| entity.absent);
+        let seed = fingerprint(arn) ^ generation.wrapping_mul(0x5851_f42d);
+        exists.then(|| format!("{prefix}{}", Random::new(seed).id(17)))
     }
 
     /// Whether a policy document may name this as an AWS principal in this partition.
     pub(crate) fn resolves(&self, name: &str, partition: &str) -> bool {
-        let parts: Vec<&str> = name.splitn(6, ':').collect();
-        let &["arn", arn_partition, service, "", account, relative] = parts.as_slice() else {
-            return false;
-        };
-        arn_partition == partition
-            && match service {
-                "iam" if relative == "root" => self.account_exists(account),
-                "iam" => self.unique_id(name).is_some(),
-                "sts" => self.account_exists(account) && relative.contains('/'),
-                _ => false,
-            }
+        let arn = Arn::parse(name).filter(|arn| arn.partition == partition && arn.region.is_empty());
+        arn.is_some_and(|arn| match arn.service {
+            "iam" if arn.resource == "root" => self.account_exists(arn.account),
+            "iam" => self.unique_id(name).is_some(),
+            "sts" => self.account_exists(arn.account) && arn.resource.contains('/'),
+            _ => false,
+        })
     }
 
     pub(crate) fn declared(&self, arn: &str) -> Option<&Principal> {
@@ -147,11 +140,10 @@ impl Iam {
     }
 
     pub(crate) fn declare(&mut self, principal: Principal) -> Option<String> {
-        EntityArn::parse(&principal.arn)?;
         let arn = principal.arn.clone();
+        entity(&arn)?;
         let entity = self.entities.entry(arn.clone()).or_default();
-        entity.absent = false;
-        entity.declared = Some(principal);
+        (entity.absent, entity.declared) = (false, Some(principal));
         self.unique_id(&arn)
     }
 
@@ -166,74 +158,50 @@ impl Iam {
         true
     }
 
-    pub(crate) fn shows_as_id(&self, arn: &str, id: &str, now: i64) -> bool {
-        self.unique_id(arn).as_deref() != Some(id)
-            && self.deleted.get(id).is_none_or(|when| now >= when + self.deletion_lag_millis)
-    }
-
-    pub(crate) fn organization(&self, account: &str) -> Option<&Account> {
-        self.accounts.get(account)
+    /// Whether the bearer of this id, under this ARN when it was put, had gone by then.
+    pub(crate) fn gone(&self, arn: &str, id: &str, when: i64) -> bool {
+        self.unique_id(arn).as_deref() != Some(id) && self.deleted.get(id).is_none_or(|deleted| when >= *deleted)
     }
 
     /// The caller behind a 12-digit access key id: a user with every permission in that account.
     pub(crate) fn account_user(&self, account: &str, partition: &str) -> Option<Caller> {
-        let arn = format!("arn:{partition}:iam::{account}:user/sim");
-        let unique_id = unique_id(&arn, "AIDA", 0);
-        self.account_exists(account).then(|| Caller {
-            account: account.to_owned(),
-            principal_arn: arn.clone(),
-            arn,
+        self.caller(&format!("arn:{partition}:iam::{account}:user/sim"), "")
+    }
+
+    /// A user, or the session of a role, as a caller.
+    pub(crate) fn caller(&self, principal_arn: &str, session: &str) -> Option<Caller> {
+        let (parts, name, prefix) = entity(principal_arn)?;
+        let unique_id = self.unique_id(principal_arn)?;
+        let mut caller = Caller {
+            account: parts.account.to_owned(),
+            arn: principal_arn.to_owned(),
+            principal_arn: principal_arn.to_owned(),
             user_id: unique_id.clone(),
             unique_id,
-            identity: IdentityPolicy::All,
+            identity: self.declared(principal_arn).map(|declared| declared.identity_policy).unwrap_or_default(),
             service: None,
-        })
-    }
-
-    /// The session of a role that a caller has assumed.
-    pub(crate) fn role_caller(&self, role_arn: &str, session_name: &str) -> Option<Caller> {
-        let role = EntityArn::parse(role_arn)?;
-        let unique_id = self.unique_id(role_arn)?;
-        let identity = self.declared(role_arn).map_or(IdentityPolicy::All, |principal| principal.identity_policy);
-        Some(Caller {
-            account: role.account.to_owned(),
-            arn: format!("arn:{}:sts::{}:assumed-role/{}/{session_name}", role.partition, role.account, role.name),
-            principal_arn: role_arn.to_owned(),
-            user_id: format!("{unique_id}:{session_name}"),
-            unique_id,
-            identity,
-            service: None,
-        })
-    }
-}
-
-/// A role's or user's ARN.
-struct EntityArn<'a> {
-    partition: &'a str,
-    account: &'a str,
-    /// Without its path.
-    name: &'a str,
-    prefix: &'static str,
-}
-
-impl<'a> EntityArn<'a> {
-    fn parse(arn: &'a str) -> Option<Self> {
-        let parts: Vec<&str> = arn.splitn(6, ':').collect();
-        let &["arn", partition, "iam", "", account, relative] = parts.as_slice() else {
-            return None;
         };
-        let (kind, path) = relative.split_once('/')?;
-        // "Understanding unique ID prefixes", IAM user guide.
-        let prefix = match kind {
-            "role" => "AROA",
-            "user" => "AIDA",
-            _ => return None,
-        };
-        let name = path.rsplit('/').next().filter(|name| !name.is_empty() && !name.contains('*'))?;
-        Some(Self { partition, account, name, prefix })
+        if prefix == ROLE {
+            let Arn { partition, account, .. } = parts;
+            caller.arn = format!("arn:{partition}:sts::{account}:assumed-role/{name}/{session}");
+            caller.user_id = format!("{}:{session}", caller.unique_id);
+        }
+        Some(caller)
     }
 }
 
-fn unique_id(arn: &str, prefix: &str, generation: u64) -> String {
-    format!("{prefix}{}", Random::new(fingerprint(arn) ^ generation.wrapping_mul(0x5851_f42d)).id(17))
+// "Understanding unique ID prefixes", IAM user guide.
+const ROLE: &str = "AROA";
+const USER: &str = "AIDA";
+
+/// A role's or user's ARN, its name without the path, and the prefix of its unique id.
+fn entity(arn: &str) -> Option<(Arn<'_>, &str, &'static str)> {
+    let arn = Arn::parse(arn).filter(|arn| arn.service == "iam" && arn.region.is_empty())?;
+    let (kind, path) = arn.resource.split_once('/')?;
+    let name = path.rsplit('/').next().filter(|name| !name.is_empty() && !name.contains('*'))?;
+    match kind {
+        "role" => Some((arn, name, ROLE)),
+        "user" => Some((arn, name, USER)),
+        _ => None,
+    }
 }

@@ -1,40 +1,9 @@
-//! Reading an operation's input: types first, then the patterns and lengths of the service model.
+//! Reading an operation's input: types first, then the lengths and patterns of the service model.
 
 use serde_json::{Map, Value};
 
+use crate::arn::{Arn, twelve_digits};
 use crate::error::Refusal;
-
-/// The fields of one JSON structure, read with the types that the service model gives them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Fields<'a>(pub(crate) &'a Map<String, Value>);
-
-impl<'a> Fields<'a> {
-    /// A field of a type, where `null` counts as absent.
-    fn read<T>(self, name: &str, kind: &str, as_type: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, Refusal> {
-        let value = self.0.get(name).filter(|value| !value.is_null());
-        value.map(|value| as_type(value).ok_or_else(|| wrong_type(value, kind))).transpose()
-    }
-
-    pub(crate) fn text(self, name: &str) -> Result<Option<&'a str>, Refusal> {
-        self.read(name, "String", Value::as_str)
-    }
-
-    pub(crate) fn flag(self, name: &str) -> Result<Option<bool>, Refusal> {
-        self.read(name, "Boolean", Value::as_bool)
-    }
-
-    pub(crate) fn number(self, name: &str) -> Result<Option<i64>, Refusal> {
-        self.read(name, "Integer", Value::as_i64)
-    }
-
-    pub(crate) fn structure(self, name: &str) -> Result<Option<Self>, Refusal> {
-        self.read(name, "Structure", |value| value.as_object().map(Fields))
-    }
-
-    pub(crate) fn list(self, name: &str) -> Result<Option<&'a [Value]>, Refusal> {
-        self.read(name, "List", |value| value.as_array().map(Vec::as_slice))
-    }
-}
 
 /// The wording of other AWS JSON services for a value of the wrong type; not observed on this one.
 pub(crate) fn wrong_type(value: &Value, wanted: &str) -> Refusal {
@@ -49,126 +18,154 @@ pub(crate) fn wrong_type(value: &Value, wanted: &str) -> Refusal {
     Refusal::serialization(format!("{found} can not be converted to a {wanted}"))
 }
 
-/// Violations of the request's patterns and lengths. The service reports all of them in one answer, length before
-/// pattern (aws-observations #24), before it looks whether the bus exists (#141).
-#[derive(Debug, Default)]
-pub(crate) struct Violations(Vec<String>);
+/// The fields of one JSON structure, read with the types that the service model gives them, and what of them violates
+/// lengths and patterns. The service reports all of that in one answer, length before pattern (aws-observations #24),
+/// before it looks whether the bus exists (#141).
+#[derive(Debug)]
+pub(crate) struct Input<'a> {
+    fields: &'a Map<String, Value>,
+    violations: Vec<String>,
+}
 
-impl Violations {
-    fn add(&mut self, field: &str, value: Option<&str>, constraint: &str) {
-        let value = value.map_or_else(|| "null".to_owned(), |text| format!("'{text}'"));
-        self.0.push(format!("Value {value} at '{field}' failed to satisfy constraint: Member must {constraint}"));
+impl<'a> Input<'a> {
+    pub(crate) fn of(fields: &'a Map<String, Value>) -> Self {
+        Self { fields, violations: Vec::new() }
     }
 
-    pub(crate) fn required(&mut self, field: &str, value: Option<&str>) {
+    /// A field of a type, where `null` counts as absent.
+    pub(crate) fn read<T>(
+        &self,
+        name: &str,
+        kind: &str,
+        as_type: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, Refusal> {
+        let value = self.fields.get(name).filter(|value| !value.is_null());
+        value.map(|value| as_type(value).ok_or_else(|| wrong_type(value, kind))).transpose()
+    }
+
+    /// A text that may be absent, and anything.
+    pub(crate) fn any(&self, name: &str) -> Result<Option<&'a str>, Refusal> {
+        self.read(name, "String", Value::as_str)
+    }
+
+    /// A text that may be absent.
+    pub(crate) fn text(&mut self, name: &str, shape: &Shape) -> Result<Option<&'a str>, Refusal> {
+        let (value, member) = (self.any(name)?, member(name));
+        let Some(text) = value else { return Ok(None) };
+        self.bounds(&member, text, "length", text.chars().count(), shape.lengths);
+        if !(shape.matches)(text) {
+            self.violated(&member, Some(text), &format!("satisfy regular expression pattern: {}", shape.pattern));
+        }
+        Ok(value)
+    }
+
+    /// A text that must be there: after `finish`, it was.
+    pub(crate) fn required(&mut self, name: &str, shape: &Shape) -> Result<&'a str, Refusal> {
+        let value = self.text(name, shape)?;
+        self.present(&member(name), value);
+        Ok(value.unwrap_or_default())
+    }
+
+    pub(crate) fn present(&mut self, member: &str, value: Option<&str>) {
         if value.is_none() {
-            self.add(field, None, "not be null");
+            self.violated(member, None, "not be null");
         }
     }
 
-    pub(crate) fn length(&mut self, field: &str, value: Option<&str>, most: usize) {
-        let Some(text) = value else { return };
-        if text.is_empty() {
-            self.add(field, value, "have length greater than or equal to 1");
-        } else if text.chars().count() > most {
-            self.add(field, value, &format!("have length less than or equal to {most}"));
-        }
+    /// A number that may be absent.
+    pub(crate) fn number(&mut self, name: &str, bounds: (usize, usize)) -> Result<Option<usize>, Refusal> {
+        let Some(number) = self.read(name, "Integer", Value::as_i64)? else { return Ok(None) };
+        let value = usize::try_from(number.max(0)).unwrap_or(usize::MAX);
+        self.bounds(&member(name), &number.to_string(), "value", value, bounds);
+        Ok(Some(value))
     }
 
-    pub(crate) fn pattern(&mut self, field: &str, value: Option<&str>, pattern: &Pattern) {
-        if value.is_some_and(|text| !(pattern.matches)(text)) {
-            self.add(field, value, &format!("satisfy regular expression pattern: {}", pattern.text));
-        }
+    /// A list; absent, it is empty.
+    pub(crate) fn list(&mut self, name: &str, lengths: (usize, usize)) -> Result<&'a [Value], Refusal> {
+        let list = self.read(name, "List", Value::as_array)?.map_or(&[][..], Vec::as_slice);
+        let shown = if list.is_empty() { "[]" } else { "[...]" };
+        self.bounds(&member(name), shown, "length", list.len(), lengths);
+        Ok(list)
     }
 
-    pub(crate) fn range(&mut self, field: &str, value: Option<i64>, least: i64, most: i64) {
-        let Some(number) = value else { return };
-        if number < least {
-            self.add(field, Some(&number.to_string()), &format!("have value greater than or equal to {least}"));
-        } else if number > most {
-            self.add(field, Some(&number.to_string()), &format!("have value less than or equal to {most}"));
-        }
-    }
-
-    pub(crate) fn count(&mut self, field: &str, list: &[Value], most: usize) {
-        if list.is_empty() {
-            self.add(field, Some("[]"), "have length greater than or equal to 1");
-        } else if list.len() > most {
-            self.add(field, Some("[...]"), &format!("have length less than or equal to {most}"));
-        }
-    }
-
-    pub(crate) fn finish(self) -> Result<(), Refusal> {
-        match self.0.as_slice() {
+    pub(crate) fn finish(&self) -> Result<(), Refusal> {
+        match self.violations.as_slice() {
             [] => Ok(()),
             [one] => Err(Refusal::validation(format!("1 validation error detected: {one}"))),
             many => Err(Refusal::validation(format!("{} validation errors detected: {}", many.len(), many.join("; ")))),
         }
     }
+
+    fn bounds(&mut self, member: &str, value: &str, what: &str, number: usize, (least, most): (usize, usize)) {
+        if number < least {
+            self.violated(member, Some(value), &format!("have {what} greater than or equal to {least}"));
+        } else if number > most {
+            self.violated(member, Some(value), &format!("have {what} less than or equal to {most}"));
+        }
+    }
+
+    fn violated(&mut self, member: &str, value: Option<&str>, constraint: &str) {
+        let value = value.map_or_else(|| "null".to_owned(), |text| format!("'{text}'"));
+        self.violations
+            .push(format!("Value {value} at '{member}' failed to satisfy constraint: Member must {constraint}"));
+    }
 }
 
-/// A pattern of the service model: its text, as it stands in error messages, and what it accepts.
-pub(crate) struct Pattern {
-    text: &'static str,
+/// A field as violations name it: `eventBusName` for `EventBusName`.
+fn member(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(letters).collect()
+}
+
+/// A shape of a service model: the least and the greatest length of a text, and its pattern.
+pub(crate) struct Shape {
+    lengths: (usize, usize),
+    /// As it stands in error messages.
+    pattern: &'static str,
     matches: fn(&str) -> bool,
+}
+
+impl Shape {
+    /// A text of which only the length matters.
+    pub(crate) const fn any(least: usize, most: usize) -> Self {
+        Self { lengths: (least, most), pattern: "", matches: |_| true }
+    }
 }
 
 fn all(text: &str, accepts: impl Fn(char) -> bool) -> bool {
     !text.is_empty() && text.chars().all(accepts)
 }
 
-fn name_character(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_')
+fn letters_digits_or(text: &str, others: &str) -> bool {
+    all(text, |letter| letter.is_ascii_alphanumeric() || others.contains(letter))
 }
 
-fn bus_name(text: &str) -> bool {
-    all(text, |letter| name_character(letter) || letter == '/')
-}
-
-pub(crate) fn twelve_digits(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-// Patterns: Amazon EventBridge service model 2015-10-07, shapes NonPartnerEventBusName, EventBusName,
-// EventBusNameOrArn, Action, Principal, StatementId and RuleName; the first four texts are observed (#96, #21, #24).
-pub(crate) const CUSTOM_BUS_NAME: Pattern =
-    Pattern { text: r"[\.\-_A-Za-z0-9]+", matches: |text| all(text, name_character) };
-pub(crate) const BUS_NAME: Pattern = Pattern { text: r"[/\.\-_A-Za-z0-9]+", matches: bus_name };
-pub(crate) const BUS_NAME_OR_ARN: Pattern = Pattern {
-    text: r"(arn:aws[\w-]*:events:[a-z]+-[a-z]+-[\w-]+:[0-9]{12}:event-bus\/)?[/\.\-_A-Za-z0-9]+",
-    matches: |text| bus_name(text) || BusArn::parse(text).is_some_and(|arn| bus_name(arn.name)),
+// Amazon EventBridge service model 2015-10-07, shapes NonPartnerEventBusName, EventBusName, EventBusNameOrArn, Action,
+// Principal, StatementId and RuleName; the first four patterns are observed (#96, #21, #24).
+pub(crate) const CUSTOM_BUS_NAME: Shape =
+    Shape { lengths: (1, 256), pattern: r"[\.\-_A-Za-z0-9]+", matches: |text| letters_digits_or(text, ".-_") };
+pub(crate) const BUS_NAME: Shape =
+    Shape { lengths: (1, 256), pattern: r"[/\.\-_A-Za-z0-9]+", matches: |text| letters_digits_or(text, "/.-_") };
+pub(crate) const BUS_NAME_OR_ARN: Shape = Shape {
+    lengths: (1, 1600),
+    pattern: r"(arn:aws[\w-]*:events:[a-z]+-[a-z]+-[\w-]+:[0-9]{12}:event-bus\/)?[/\.\-_A-Za-z0-9]+",
+    matches: |text| (BUS_NAME.matches)(bare_bus_name(text)),
 };
-pub(crate) const ACTION: Pattern = Pattern {
-    text: "events:[a-zA-Z]+",
+pub(crate) const ACTION: Shape = Shape {
+    lengths: (1, 64),
+    pattern: "events:[a-zA-Z]+",
     matches: |text| text.strip_prefix("events:").is_some_and(|name| all(name, |letter| letter.is_ascii_alphabetic())),
 };
-pub(crate) const PRINCIPAL: Pattern =
-    Pattern { text: r"(\d{12}|\*)", matches: |text| text == "*" || twelve_digits(text) };
-pub(crate) const STATEMENT_ID: Pattern = Pattern {
-    text: "[a-zA-Z0-9-_]+",
-    matches: |text| all(text, |letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_')),
-};
-
-/// The parts of an event bus's ARN that matter here.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BusArn<'a> {
-    pub(crate) region: &'a str,
-    pub(crate) account: &'a str,
-    pub(crate) name: &'a str,
-}
-
-impl<'a> BusArn<'a> {
-    pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        let mut parts = text.splitn(6, ':');
-        let (arn, partition, service) = (parts.next()?, parts.next()?, parts.next()?);
-        let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
-        let name = resource.strip_prefix("event-bus/")?;
-        let ours = arn == "arn" && partition.starts_with("aws") && service == "events" && twelve_digits(account);
-        ours.then_some(Self { region, account, name })
-    }
-}
+pub(crate) const PRINCIPAL: Shape =
+    Shape { lengths: (1, 12), pattern: r"(\d{12}|\*)", matches: |text| text == "*" || twelve_digits(text) };
+pub(crate) const STATEMENT_ID: Shape =
+    Shape { lengths: (1, 64), pattern: "[a-zA-Z0-9-_]+", matches: |text| letters_digits_or(text, "-_") };
+pub(crate) const RULE_NAME: Shape = Shape { lengths: (1, 64), ..CUSTOM_BUS_NAME };
+/// AWS Security Token Service API reference, `AssumeRole`.
+pub(crate) const SESSION_NAME: Shape =
+    Shape { lengths: (2, 64), pattern: r"[\w+=,.@-]*", matches: |text| letters_digits_or(text, "_+=,.@-") };
 
 /// The bare name in a bus name or ARN.
 pub(crate) fn bare_bus_name(name_or_arn: &str) -> &str {
-    BusArn::parse(name_or_arn).map_or(name_or_arn, |arn| arn.name)
+    Arn::of_bus(name_or_arn).map_or(name_or_arn, |(_, name)| name)
 }

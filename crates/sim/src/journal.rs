@@ -4,15 +4,17 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{LineWriter, Write};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::error::Outcome;
 use crate::fault::FaultId;
 use crate::operation::Operation;
 use crate::random::fingerprint;
-use crate::state::BusName;
+use crate::world::BusName;
 
 /// One call. `seq`, `applied` and `answered` come from one counter, which changes share: they tell what came first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,40 +130,45 @@ impl JournalFilter {
         let place = is(&self.account, Some(account)) && is(&self.region, Some(region)) && is(&self.bus, bus);
         place && self.since.is_none_or(|since| seq > since)
     }
-
-    fn latest<T>(&self, mut items: Vec<T>) -> Vec<T> {
-        items.split_off(self.limit.map_or(0, |limit| items.len().saturating_sub(limit)))
-    }
 }
 
-/// The latest items, as many as fit a number and a size.
+/// The latest records, as many as fit a number and a size. What of them is JSON stands beside them as text, a fraction
+/// of the size of a parsed one, and is parsed when it is asked for.
 #[derive(Debug)]
 struct Ring<T> {
-    items: VecDeque<(usize, T)>,
+    records: VecDeque<(T, Option<Arc<str>>, usize)>,
     bytes: usize,
-    most_items: usize,
+    most_records: usize,
     most_bytes: usize,
 }
 
 impl<T> Ring<T> {
-    fn new(most_items: usize, most_bytes: usize) -> Self {
-        Self { items: VecDeque::new(), bytes: 0, most_items: most_items.max(1), most_bytes }
+    fn new(config: &Config) -> Self {
+        let (most_records, most_bytes) = (config.journal_entries.max(1), config.journal_bytes / 2);
+        Self { records: VecDeque::new(), bytes: 0, most_records, most_bytes }
     }
 
-    fn push(&mut self, text_bytes: usize, item: T) {
-        let bytes = size_of::<T>() + text_bytes + 256; // names, ids and messages
+    fn push(&mut self, record: T, text: Option<Arc<str>>) {
+        let bytes = size_of::<T>() + text.as_deref().map_or(0, str::len) + 256; // names, ids and messages
         self.bytes += bytes;
-        self.items.push_back((bytes, item));
-        while self.items.len() > self.most_items || (self.bytes > self.most_bytes && self.items.len() > 1) {
-            self.bytes -= self.items.pop_front().map_or(0, |(bytes, _)| bytes);
+        self.records.push_back((record, text, bytes));
+        while self.records.len() > self.most_records || (self.bytes > self.most_bytes && self.records.len() > 1) {
+            self.bytes -= self.records.pop_front().map_or(0, |(_, _, bytes)| bytes);
         }
+    }
+
+    /// The records that are wanted, the latest of them if there is a limit.
+    fn select(&self, limit: Option<usize>, wanted: impl Fn(&T) -> bool) -> impl Iterator<Item = (&T, Option<&str>)> {
+        let records = self.records.iter().map(|(record, text, _)| (record, text.as_deref()));
+        let selected: Vec<_> = records.filter(|(record, _)| wanted(record)).collect();
+        let skipped = limit.map_or(0, |limit| selected.len().saturating_sub(limit));
+        selected.into_iter().skip(skipped)
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Journal {
     counter: u64,
-    /// Inputs and policies are kept as text, a fraction of the size of a parsed one, and parsed when they are asked for.
     calls: Ring<JournalEntry>,
     changes: Ring<Change>,
     file: Option<LineWriter<File>>,
@@ -170,8 +177,7 @@ pub(crate) struct Journal {
 impl Journal {
     pub(crate) fn new(config: &Config) -> std::io::Result<Self> {
         let file = config.journal_file.as_ref().map(File::create).transpose()?.map(LineWriter::new);
-        let (entries, bytes) = (config.journal_entries, config.journal_bytes / 2);
-        Ok(Self { counter: 0, calls: Ring::new(entries, bytes), changes: Ring::new(entries, bytes), file })
+        Ok(Self { counter: 0, calls: Ring::new(config), changes: Ring::new(config), file })
     }
 
     fn next(&mut self) -> u64 {
@@ -184,30 +190,36 @@ impl Journal {
         self.counter
     }
 
-    /// A call has arrived. Its sequence number, and input, are set here.
-    pub(crate) fn arrived(&mut self, mut entry: JournalEntry, input: &str) -> u64 {
+    /// A call has arrived. Its sequence number is set here, and its input is this text.
+    pub(crate) fn arrived(&mut self, mut entry: JournalEntry, input: String) -> u64 {
         entry.seq = self.next();
-        entry.input = Value::String(input.to_owned());
-        self.calls.push(input.len(), entry);
+        self.calls.push(entry, Some(input.into()));
         self.counter
     }
 
-    /// Changes the entry of a call, unless the journal has let go of it.
-    pub(crate) fn update(&mut self, seq: u64, change: impl FnOnce(&mut JournalEntry)) -> Option<&JournalEntry> {
-        let index = self.calls.items.binary_search_by_key(&seq, |(_, entry)| entry.seq).ok()?;
-        let (_, entry) = self.calls.items.get_mut(index)?;
-        change(entry);
-        Some(entry)
+    /// The entry of a call, unless the journal has let go of it, and its input.
+    fn find(&mut self, seq: u64) -> Option<(&mut JournalEntry, Option<&str>)> {
+        let index = self.calls.records.binary_search_by_key(&seq, |(entry, ..)| entry.seq).ok()?;
+        self.calls.records.get_mut(index).map(|(entry, input, _)| (entry, input.as_deref()))
     }
 
-    /// A call was answered, or its connection dropped.
-    pub(crate) fn answered(&mut self, seq: u64, change: impl FnOnce(&mut JournalEntry)) {
-        let (now, streamed) = (self.next(), self.file.is_some());
-        let entry = self.update(seq, |entry| {
-            entry.answered = Some(now);
+    pub(crate) fn update(&mut self, seq: u64, change: impl FnOnce(&mut JournalEntry)) {
+        if let Some((entry, _)) = self.find(seq) {
             change(entry);
-        });
-        if let Some(entry) = entry.filter(|_| streamed).map(with_parsed_input) {
+        }
+    }
+
+    /// A call was answered or, without an outcome, its connection dropped.
+    pub(crate) fn answered(&mut self, seq: u64, outcome: Option<&Outcome>) {
+        let (now, streamed) = (self.next(), self.file.is_some());
+        let Some((entry, input)) = self.find(seq) else { return };
+        let refusal = outcome.and_then(|outcome| outcome.as_ref().err());
+        entry.answered = Some(now);
+        entry.status = outcome.map(|_| refusal.map_or(200, |refusal| refusal.status));
+        entry.error = refusal.map(|refusal| refusal.code.clone().into_owned());
+        entry.message = refusal.map(|refusal| refusal.message.clone());
+        if streamed {
+            let entry = with_input((entry, input));
             self.write(&entry);
         }
     }
@@ -215,43 +227,34 @@ impl Journal {
     /// A policy has changed. Returns the change's place in the order.
     pub(crate) fn changed(
         &mut self,
+        at_millis: i64,
         writer: Writer,
         bus: &BusName,
-        before: Option<&str>,
-        after: Option<&str>,
-        now: i64,
+        before: Option<&Arc<str>>,
+        after: Option<&Arc<str>>,
     ) -> u64 {
-        let change = Change {
-            seq: self.next(),
-            at_millis: now,
-            account: bus.account.clone(),
-            region: bus.region.clone(),
-            bus: bus.name.clone(),
-            writer,
-            policy_before: before.map(policy_hash),
-            policy_after: after.map(policy_hash),
-            policy: after.map(Value::from),
-        };
+        let BusName { account, region, name: bus } = bus.clone();
+        let [policy_before, policy_after] = [before, after].map(|text| text.map(|text| policy_hash(text)));
+        let seq = self.next();
+        let change = Change { seq, at_millis, account, region, bus, writer, policy_before, policy_after, policy: None };
         if self.file.is_some() {
-            self.write(&with_parsed_policy(&change));
+            self.write(&with_policy((&change, after.map(|text| &**text))));
         }
-        self.changes.push(after.map_or(0, str::len), change);
-        self.counter
+        self.changes.push(change, after.cloned());
+        seq
     }
 
     pub(crate) fn entries(&self, filter: &JournalFilter) -> Vec<JournalEntry> {
-        let wanted = |entry: &&JournalEntry| {
+        let wanted = |entry: &JournalEntry| {
             filter.selects(entry.seq, &entry.account, &entry.region, entry.bus.as_deref())
                 && filter.operation.is_none_or(|operation| operation == entry.operation)
         };
-        let selected = self.calls.items.iter().map(|(_, entry)| entry).filter(wanted).collect();
-        filter.latest(selected).into_iter().map(with_parsed_input).collect()
+        self.calls.select(filter.limit, wanted).map(with_input).collect()
     }
 
     pub(crate) fn changes(&self, filter: &JournalFilter) -> Vec<Change> {
-        let wanted = |change: &&Change| filter.selects(change.seq, &change.account, &change.region, Some(&change.bus));
-        let selected = self.changes.items.iter().map(|(_, change)| change).filter(wanted).collect();
-        filter.latest(selected).into_iter().map(with_parsed_policy).collect()
+        let wanted = |change: &Change| filter.selects(change.seq, &change.account, &change.region, Some(&change.bus));
+        self.changes.select(filter.limit, wanted).map(with_policy).collect()
     }
 
     fn write(&mut self, line: &impl Serialize) {
@@ -264,17 +267,14 @@ impl Journal {
     }
 }
 
-fn with_parsed_input(entry: &JournalEntry) -> JournalEntry {
-    JournalEntry { input: parsed(&entry.input), ..entry.clone() }
+/// With the input as JSON, or as the text that it is.
+fn with_input((entry, input): (&JournalEntry, Option<&str>)) -> JournalEntry {
+    let input = input.map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)));
+    JournalEntry { input: input.unwrap_or_default(), ..entry.clone() }
 }
 
-fn with_parsed_policy(change: &Change) -> Change {
-    Change { policy: change.policy.as_ref().map(parsed), ..change.clone() }
-}
-
-/// The JSON in a text, or the text.
-fn parsed(text: &Value) -> Value {
-    text.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| text.clone())
+fn with_policy((change, policy): (&Change, Option<&str>)) -> Change {
+    Change { policy: policy.and_then(|text| serde_json::from_str(text).ok()), ..change.clone() }
 }
 
 /// The fingerprint by which the journal tells policies apart.

@@ -17,18 +17,18 @@
 //! What the real service does is taken from recorded answers: the facts that this crate's tests replay, called
 //! aws-observations here and in comments by their number. What nobody observed is said to be so where it is decided.
 
+mod arn;
 mod buses;
-mod clock;
 mod conditions;
 mod config;
 mod control;
+mod core;
 mod dispatch;
 mod document;
 mod error;
 mod evaluate;
 mod events;
 mod fault;
-mod faults;
 mod foreign;
 mod iam;
 mod input;
@@ -41,9 +41,9 @@ mod probe;
 mod random;
 mod server;
 mod sim;
-mod state;
 mod sts;
 mod wire;
+mod world;
 
 pub use config::{Config, Semantics, Settings};
 pub use fault::{Fault, FaultId, FaultKind, ForeignWrite, Moment};
@@ -53,4 +53,4 @@ pub use journal::{Change, JournalEntry, JournalFilter, Writer};
 pub use operation::Operation;
 pub use probe::{Probe, Verdict};
 pub use sim::{Sim, State};
-pub use state::BusName;
+pub use world::BusName;

@@ -32,12 +32,4 @@ impl Operation {
     pub(crate) fn is_sts(self) -> bool {
         matches!(self, Self::GetCallerIdentity | Self::AssumeRole)
     }
-
-    pub(crate) fn writes_policy(self) -> bool {
-        matches!(self, Self::PutPermission | Self::RemovePermission)
-    }
-
-    pub(crate) fn reads_policy(self) -> bool {
-        matches!(self, Self::DescribeEventBus | Self::ListEventBuses)
-    }
 }

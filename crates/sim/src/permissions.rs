@@ -1,35 +1,30 @@
 //! `PutPermission` and `RemovePermission`.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::config::Semantics;
+use crate::core::Core;
 use crate::dispatch::Underway;
-use crate::document::{admit, bind};
-use crate::error::Refusal;
+use crate::document::{admit, resolve};
+use crate::error::{Outcome, Refusal};
 use crate::fault::{FaultKind, ForeignWrite, Moment};
 use crate::foreign::write_foreign;
-use crate::input::{ACTION, CUSTOM_BUS_NAME, Fields, PRINCIPAL, STATEMENT_ID, Violations};
+use crate::input::{ACTION, CUSTOM_BUS_NAME, Input, PRINCIPAL, STATEMENT_ID};
 use crate::journal::{Writer, policy_hash};
 use crate::operation::Operation;
-use crate::policy::{Policy, compact};
-use crate::state::{BusName, Core, World};
+use crate::policy::Policy;
+use crate::world::{Bus, BusName, World};
 
 /// What a valid request wants.
 #[derive(Debug)]
-enum Edit {
-    Statement { sid: String, principal: String, organization: Option<String> },
-    Document(String),
-    Remove(String),
+enum Edit<'a> {
+    Statement { sid: &'a str, principal: &'a str, organization: Option<&'a str> },
+    Document(&'a str),
+    Remove(&'a str),
     RemoveAll,
 }
 
-/// What a write will leave, and the revision that it was computed from.
-#[derive(Debug)]
-struct Planned {
-    revision: u64,
-    next: Next,
-}
-
+/// What a write will leave.
 #[derive(Debug)]
 enum Next {
     /// An accepted no-op: nothing moves, nothing is resolved again (aws-observations #12, #104).
@@ -38,81 +33,72 @@ enum Next {
 }
 
 /// Reads, computes, and, after the gap if there is one, writes. Without a gap the two are one step, and nothing is lost.
-pub(crate) async fn write(core: &Core, call: &Underway) -> Result<String, Refusal> {
+pub(crate) async fn write(core: &Core, call: &Underway) -> Outcome {
+    let mut input = Input::of(&call.input);
     let (name, edit) = match call.operation {
-        Operation::PutPermission => put(Fields(&call.input))?,
-        _ => remove(Fields(&call.input))?,
+        Operation::PutPermission => put(&mut input)?,
+        _ => remove(&mut input)?,
     };
     let bus = call.own_bus(name);
-    let (planned, resume) = {
-        let (mut world, now) = core.lock();
-        call.disturb(&mut world, &bus, Moment::Before, now);
-        let planned = plan(&mut world, &bus, edit, now)?;
+    let (revision, next, gap) = {
+        let mut world = core.lock();
+        call.disturb(&mut world, &bus, Moment::Before);
+        let (revision, next) = plan(&mut world, &bus, &edit)?;
         let gap = world.settings.gap_millis;
         let between = |kind: &FaultKind| matches!(kind, FaultKind::ForeignWrite { moment: Moment::Between, .. });
-        if gap == 0 && !call.effects.kinds().any(between) {
-            return commit(&mut world, call, &bus, planned, now);
+        if gap == 0 && !call.kinds().any(between) {
+            return commit(&mut world, call, &bus, revision, next);
         }
-        (planned, now.saturating_add_unsigned(gap))
+        (revision, next, gap)
     };
-    core.clock.sleep_until(resume).await;
-    let (mut world, now) = core.lock();
-    call.disturb(&mut world, &bus, Moment::Between, now);
-    commit(&mut world, call, &bus, planned, now)
+    core.sleep(gap).await;
+    let mut world = core.lock();
+    call.disturb(&mut world, &bus, Moment::Between);
+    commit(&mut world, call, &bus, revision, next)
 }
 
-/// Patterns and lengths, then what belongs together (aws-observations #8, #9, #17 to #29, #35).
-fn put(input: Fields<'_>) -> Result<(Option<&str>, Edit), Refusal> {
-    let (bus, action) = (input.text("EventBusName")?, input.text("Action")?);
-    let (principal, sid) = (input.text("Principal")?, input.text("StatementId")?);
-    let (condition, document) = (input.structure("Condition")?, input.text("Policy")?);
-    let part = |name: &str| condition.map_or(Ok(None), |condition| condition.text(name));
+/// Lengths and patterns, then what belongs together (aws-observations #8, #9, #17 to #29, #35).
+fn put<'a>(input: &mut Input<'a>) -> Result<(Option<&'a str>, Edit<'a>), Refusal> {
+    let bus = input.text("EventBusName", &CUSTOM_BUS_NAME)?;
+    let (action, principal) = (input.text("Action", &ACTION)?, input.text("Principal", &PRINCIPAL)?);
+    let sid = input.text("StatementId", &STATEMENT_ID)?;
+    let (condition, document) = (input.read("Condition", "Structure", Value::as_object)?, input.any("Policy")?);
+    let mut part = |name: &str| {
+        let Some(condition) = condition else { return Ok(None) };
+        let value = Input::of(condition).any(name)?;
+        input.present(&format!("condition.{}", name.to_ascii_lowercase()), value);
+        Ok(value)
+    };
     let (kind, key, value) = (part("Type")?, part("Key")?, part("Value")?);
-    let mut violations = Violations::default();
-    violations.length("eventBusName", bus, 256);
-    violations.pattern("eventBusName", bus, &CUSTOM_BUS_NAME);
-    violations.length("action", action, 64);
-    violations.pattern("action", action, &ACTION);
-    violations.length("principal", principal, 12);
-    violations.pattern("principal", principal, &PRINCIPAL);
-    violations.length("statementId", sid, 64);
-    violations.pattern("statementId", sid, &STATEMENT_ID);
-    if condition.is_some() {
-        violations.required("condition.type", kind);
-        violations.required("condition.key", key);
-        violations.required("condition.value", value);
-    }
-    violations.finish()?;
+    input.finish()?;
     if let Some(document) = document {
         if action.is_some() || principal.is_some() || sid.is_some() || condition.is_some() {
             let message = "Action, Principal, StatementId and Condition could not be combined with Policy parameter.";
             return Err(Refusal::validation(message));
         }
-        return Ok((bus, Edit::Document(document.to_owned())));
+        return Ok((bus, Edit::Document(document)));
     }
-    let specified = |name: &str, value: Option<&str>| {
-        // Only the first one is named (aws-observations #8).
-        let message = || Refusal::validation(format!("Parameter(s) {name} must be specified."));
-        value.map(ToOwned::to_owned).ok_or_else(message)
-    };
+    // Only the first one that is missing is named (aws-observations #8).
     let action = specified("Action", action)?;
     let principal = specified("Principal", principal)?;
     let sid = specified("StatementId", sid)?;
-    let unsupported =
-        |field: &str, is: &str| Err(Refusal::validation(format!("Provided value in parameter '{field}' is {is}.")));
-    if action != "events:PutEvents" {
-        return unsupported("action", "not supported");
-    }
-    if kind.is_some_and(|kind| kind != "StringEquals") {
-        return unsupported("condition.type", "not supported");
-    }
-    if key.is_some_and(|key| key != "aws:PrincipalOrgID") {
-        return unsupported("condition.key", "not supported");
+    let unfit = |what: &str| Err(Refusal::validation(format!("Provided value in parameter {what}.")));
+    let only = [
+        ("action", Some(action), "events:PutEvents"),
+        ("condition.type", kind, "StringEquals"),
+        ("condition.key", key, "aws:PrincipalOrgID"),
+    ];
+    if let Some((member, ..)) = only.iter().find(|(_, value, only)| value.is_some_and(|value| value != *only)) {
+        return unfit(&format!("'{member}' is not supported"));
     }
     if value.is_some_and(|value| !organization_id(value)) {
-        return unsupported("condition.value", "invalid");
+        return unfit("'condition.value' is invalid");
     }
-    Ok((bus, Edit::Statement { sid, principal, organization: value.map(ToOwned::to_owned) }))
+    Ok((bus, Edit::Statement { sid, principal, organization: value }))
+}
+
+fn specified<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str, Refusal> {
+    value.ok_or_else(|| Refusal::validation(format!("Parameter(s) {name} must be specified.")))
 }
 
 /// `o-` and 10 to 32 lower-case letters or digits (AWS Organizations API reference, Organization).
@@ -123,118 +109,97 @@ fn organization_id(text: &str) -> bool {
 }
 
 /// Selectors are checked before the bus is looked up (aws-observations #59 to #62).
-fn remove(input: Fields<'_>) -> Result<(Option<&str>, Edit), Refusal> {
-    let (bus, sid, all) =
-        (input.text("EventBusName")?, input.text("StatementId")?, input.flag("RemoveAllPermissions")?);
-    let mut violations = Violations::default();
-    violations.length("statementId", sid, 64);
-    violations.pattern("statementId", sid, &STATEMENT_ID);
-    violations.length("eventBusName", bus, 256);
-    violations.pattern("eventBusName", bus, &CUSTOM_BUS_NAME);
-    violations.finish()?;
-    let edit = match (sid, all.unwrap_or(false)) {
-        (Some(_), true) => {
-            return Err(Refusal::validation("StatementId could not be combined with All parameter."));
-        }
-        (Some(sid), false) => Edit::Remove(sid.to_owned()),
-        (None, true) => Edit::RemoveAll,
-        (None, false) => return Err(Refusal::validation("Parameter(s) StatementId must be specified.")),
-    };
-    Ok((bus, edit))
+fn remove<'a>(input: &mut Input<'a>) -> Result<(Option<&'a str>, Edit<'a>), Refusal> {
+    let (sid, bus) = (input.text("StatementId", &STATEMENT_ID)?, input.text("EventBusName", &CUSTOM_BUS_NAME)?);
+    let all = input.read("RemoveAllPermissions", "Boolean", Value::as_bool)?.unwrap_or(false);
+    input.finish()?;
+    match sid {
+        Some(_) if all => Err(Refusal::validation("StatementId could not be combined with All parameter.")),
+        None if all => Ok((bus, Edit::RemoveAll)),
+        sid => Ok((bus, Edit::Remove(specified("StatementId", sid)?))),
+    }
 }
 
-/// What the edit makes of the policy as it stands.
-fn plan(world: &mut World, name: &BusName, edit: Edit, now: i64) -> Result<Planned, Refusal> {
-    let bus = world.bus(name, now)?;
+/// What the edit makes of the policy as it stands, and the revision that it stands at.
+fn plan(world: &mut World, name: &BusName, edit: &Edit<'_>) -> Result<(u64, Next), Refusal> {
+    let bus = world.bus(name)?;
     let (revision, current) = (bus.revision, bus.policy.clone());
-    let current = current.as_deref();
-    let next = match edit {
-        Edit::RemoveAll => match current {
-            None => Next::Same, // without a policy, too, it succeeds (aws-observations #7)
-            Some(_) => Next::Policy(None),
-        },
+    let (next, submitted) = match *edit {
+        // Without a policy, too, it succeeds (aws-observations #7).
+        Edit::RemoveAll => return Ok((revision, current.map_or(Next::Same, |_| Next::Policy(None)))),
         Edit::Remove(sid) => {
-            let rest = current.and_then(|policy| policy.without_statement(&sid));
-            Next::Policy(rest.ok_or_else(Refusal::no_statement)?)
+            let rest = current.and_then(|policy| policy.without_statement(sid));
+            return Ok((revision, Next::Policy(rest.ok_or_else(Refusal::no_statement)?)));
         }
         Edit::Statement { sid, principal, organization } => {
-            let statement = short_form(world, name, &sid, &principal, organization.as_deref());
-            let next = Policy::with_statement(current, &sid, statement);
-            if current.is_some_and(|current| current.text == next.text) {
-                Next::Same
-            } else {
-                within_quota(world, &next.text, "")?;
-                Next::Policy(Some(next))
-            }
+            let statement = short_form(world, name, sid, principal, organization);
+            (Policy::with_statement(current.as_deref(), sid, statement, &world.iam), "")
         }
-        Edit::Document(text) => {
-            let document = admit(&text, name)?;
-            let stored = compact(&document);
-            if current.is_some_and(|current| current.text == stored) {
-                Next::Same
-            } else {
-                within_quota(world, &stored, &text)?;
-                Next::Policy(Some(bind(&document, &world.iam, name)?))
-            }
-        }
+        Edit::Document(text) => (Policy::bound(&admit(text, name)?, &world.iam), text),
     };
-    Ok(Planned { revision, next })
+    if current.is_some_and(|current| current.text == next.text) {
+        return Ok((revision, Next::Same));
+    }
+    // The quota is in characters (aws-observations #3, #67 to #71). Whether the submitted or the stored text counts is
+    // not known; the simulator takes the longer one, so that who passes here passes there.
+    if next.text.chars().count().max(submitted.chars().count()) > world.settings.policy_quota {
+        let message = "Policy size would be larger than the maximum allowed.";
+        return Err(Refusal::new(400, "PolicyLengthExceededException", message));
+    }
+    if matches!(edit, Edit::Document(_)) {
+        resolve(&next.document(), &world.iam, name)?;
+    }
+    Ok((revision, Next::Policy(Some(next))))
 }
 
 /// An existing account reads back as its root ARN, one that does not exist bare, `*` as it is (aws-observations #11,
 /// #23, #30).
-fn short_form(world: &World, bus: &BusName, sid: &str, principal: &str, organization: Option<&str>) -> Value {
+pub(crate) fn short_form(
+    world: &World,
+    bus: &BusName,
+    sid: &str,
+    principal: &str,
+    organization: Option<&str>,
+) -> Value {
     let principal = match principal {
         "*" => json!("*"),
         known if world.iam.account_exists(known) => json!({"AWS": bus.root_arn(known)}),
         unknown => json!({"AWS": unknown}),
     };
-    let mut statement = Map::new();
-    let fields = [("Sid", json!(sid)), ("Effect", json!("Allow")), ("Principal", principal)];
-    statement.extend(fields.map(|(field, value)| (field.to_owned(), value)));
-    statement.insert("Action".to_owned(), json!("events:PutEvents"));
-    statement.insert("Resource".to_owned(), json!(bus.arn()));
+    let (action, resource) = ("events:PutEvents", bus.arn());
+    let mut statement =
+        json!({"Sid": sid, "Effect": "Allow", "Principal": principal, "Action": action, "Resource": resource});
     if let Some(organization) = organization {
-        statement.insert("Condition".to_owned(), json!({"StringEquals": {"aws:PrincipalOrgID": organization}}));
+        statement["Condition"] = json!({"StringEquals": {"aws:PrincipalOrgID": organization}});
     }
-    Value::Object(statement)
+    statement
 }
 
-/// The quota is in characters (aws-observations #3, #67 to #71). Whether the submitted or the stored text counts is
-/// not known; the simulator takes the longer one, so that who passes here passes there.
-fn within_quota(world: &World, stored: &str, submitted: &str) -> Result<(), Refusal> {
-    if stored.chars().count().max(submitted.chars().count()) > world.settings.policy_quota {
-        let message = "Policy size would be larger than the maximum allowed.";
-        return Err(Refusal::new(400, "PolicyLengthExceededException", message));
-    }
-    Ok(())
-}
-
-fn commit(world: &mut World, call: &Underway, name: &BusName, planned: Planned, now: i64) -> Result<String, Refusal> {
-    let semantics = world.settings.semantics;
-    let bus = world.bus(name, now)?;
-    let overtaken = semantics == Semantics::ConflictDetection && bus.revision != planned.revision;
-    if call.effects.has(&FaultKind::ConcurrentModification) || overtaken {
+fn commit(world: &mut World, call: &Underway, name: &BusName, revision: u64, next: Next) -> Outcome {
+    let detects = world.settings.semantics == Semantics::ConflictDetection;
+    let bus = world.bus(name)?;
+    if call.kinds().any(|kind| *kind == FaultKind::ConcurrentModification) || (detects && bus.revision != revision) {
         // The words of the service model; on permissions it was never captured.
         let message = "There is concurrent modification on a rule, target, archive, or replay.";
         return Err(Refusal::new(400, "ConcurrentModificationException", message));
     }
-    let before = bus.policy.as_ref().map(|policy| policy_hash(&policy.text));
-    for kind in call.effects.kinds() {
-        let FaultKind::LostUpdate { kept } = kind else { continue };
+    let lost = |kind: &&FaultKind| matches!(kind, FaultKind::LostUpdate { .. });
+    if let Some(FaultKind::LostUpdate { kept }) = call.kinds().find(lost) {
         if kept.is_some() {
-            write_foreign(world, name, &ForeignWrite::Document { policy: kept.clone() }, now);
+            write_foreign(world, name, &ForeignWrite::Document { policy: kept.clone() });
         }
         return Ok(String::new());
     }
-    let applied = match planned.next {
+    let hash = |bus: &Bus| bus.policy.as_ref().map(|policy| policy_hash(&policy.text));
+    let before = hash(bus);
+    let applied = match next {
         Next::Same => world.journal.last(),
-        Next::Policy(next) => world.apply(name, next, Writer::Call(call.seq), now)?,
+        Next::Policy(next) => world.apply(name, next, Writer::Call(call.seq))?,
     };
-    let after = world.bus(name, now)?.policy.as_ref().map(|policy| policy_hash(&policy.text));
+    let after = hash(world.bus(name)?);
     world.journal.update(call.seq, |entry| {
         (entry.applied, entry.policy_before, entry.policy_after) = (Some(applied), before, after);
     });
-    call.disturb(world, name, Moment::After, now);
+    call.disturb(world, name, Moment::After);
     Ok(String::new())
 }

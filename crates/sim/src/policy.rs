@@ -22,9 +22,8 @@ pub(crate) struct Policy {
 impl Policy {
     /// A policy whose principals are bound to who bears their names now.
     pub(crate) fn bound(document: &Map<String, Value>, iam: &Iam) -> Self {
-        let principals = principals(document).into_iter();
-        let bindings = principals.filter_map(|arn| Some((arn.to_owned(), iam.unique_id(arn)?))).collect();
-        Self { text: compact(document), bindings }
+        let principals = statements(document).iter().flat_map(principals);
+        Self { text: compact(document), bindings: bindings(principals, iam) }
     }
 
     /// A policy put by another writer through the control API: kept as it is. Nothing when it has no statements.
@@ -42,14 +41,17 @@ impl Policy {
 
     /// This policy with one statement put by Sid: replaced where it is, or added; then in the order of the service's
     /// map (aws-observations #14, #30). Bindings of the others stay: the short form touches one Sid.
-    pub(crate) fn with_statement(current: Option<&Self>, sid: &str, statement: Value) -> Self {
-        Self::changed(current, |statements| {
+    pub(crate) fn with_statement(current: Option<&Self>, sid: &str, statement: Value, iam: &Iam) -> Self {
+        let bound = bindings(principals(&statement), iam);
+        let mut next = Self::changed(current, |statements| {
             match statements.iter_mut().find(|other| sid_of(other) == Some(sid)) {
                 Some(existing) => *existing = statement,
                 None => statements.push(statement),
             }
             sort_as_hash_map(statements, |statement| sid_of(statement).unwrap_or_default());
-        })
+        });
+        next.bindings.extend(bound);
+        next
     }
 
     /// This policy without a statement: `None` inside when it was the last one (aws-observations #108), and `None`
@@ -72,18 +74,19 @@ impl Policy {
             change(statements);
         }
         let mut bindings = current.map_or_else(BTreeMap::new, |policy| policy.bindings.clone());
-        bindings.retain(|arn, _| principals(&document).contains(&arn.as_str()));
+        let named: Vec<&str> = statements(&document).iter().flat_map(principals).collect();
+        bindings.retain(|arn, _| named.contains(&arn.as_str()));
         Self { text: compact(&document), bindings }
     }
 
-    /// What a read shows: a deleted role's or user's unique id in place of its ARN, from some time after the deletion
-    /// on, also when one of the same name exists again (aws-observations #80, #97, #100).
-    pub(crate) fn shown(&self, iam: &Iam, now: i64) -> Arc<str> {
-        if !self.bindings.iter().any(|(arn, id)| iam.shows_as_id(arn, id, now)) {
+    /// What a read shows: a deleted role's or user's unique id in place of its ARN, also when one of the same name exists
+    /// again (aws-observations #80, #97, #100). `when` is how far reads have caught up with deletions.
+    pub(crate) fn shown(&self, iam: &Iam, when: i64) -> Arc<str> {
+        let gone = |arn: &str| self.bindings.get(arn).filter(|id| iam.gone(arn, id, when)).cloned();
+        if !self.bindings.keys().any(|arn| gone(arn).is_some()) {
             return Arc::clone(&self.text);
         }
-        let dead = |arn: &str| self.bindings.get(arn).filter(|id| iam.shows_as_id(arn, id, now)).cloned();
-        compact(&renamed(self.document(), dead, None))
+        compact(&renamed(self.document(), gone, None))
     }
 }
 
@@ -95,12 +98,13 @@ pub(crate) fn statements(document: &Map<String, Value>) -> &[Value] {
     document.get("Statement").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// Every AWS principal, statement by statement.
-fn principals(document: &Map<String, Value>) -> Vec<&str> {
-    statements(document)
-        .iter()
-        .flat_map(|one| strings(one.get("Principal").and_then(|kinds| kinds.get("AWS"))))
-        .collect()
+/// The AWS principals of a statement.
+fn principals(statement: &Value) -> Vec<&str> {
+    strings(statement.get("Principal").and_then(|kinds| kinds.get("AWS")))
+}
+
+fn bindings<'a>(principals: impl IntoIterator<Item = &'a str>, iam: &Iam) -> BTreeMap<String, String> {
+    principals.into_iter().filter_map(|arn| Some((arn.to_owned(), iam.unique_id(arn)?))).collect()
 }
 
 pub(crate) fn sid_of(statement: &Value) -> Option<&str> {

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::{Attempt, Context, authorize};
+use crate::evaluate::{Attempt, context};
 use crate::iam::{Caller, Iam};
-use crate::policy::Policy;
-use crate::state::BusName;
+use crate::world::{BusName, World};
 
 /// An attempt: who wants to do what to which bus or rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +24,6 @@ pub struct Probe {
     #[serde(default)]
     pub action: String,
     /// A rule's name, when it is about a rule.
-    #[serde(default)]
     pub rule: Option<String>,
     /// Condition keys and their values. What follows from the principal need not be given.
     #[serde(default)]
@@ -43,30 +41,23 @@ pub struct Verdict {
 }
 
 impl Probe {
-    pub(crate) fn judge(&self, policy: Option<&Policy>, iam: &Iam, bus: &BusName) -> Verdict {
-        let Some(caller) = self.caller(iam, bus) else {
+    /// What the bus's policy, as it stands, says to the attempt.
+    pub(crate) fn judge(&self, world: &mut World) -> Verdict {
+        let bus = BusName::new(&self.account, &self.region, &self.bus);
+        let Some(caller) = self.caller(&world.iam, &bus) else {
             return Verdict { allowed: false, reason: Some(format!("{} does not exist", self.principal)) };
         };
+        let mut context = context([("events:eventbusinvocation", Some("false"))]);
+        context.extend(self.context.iter().map(|(key, values)| (key.to_ascii_lowercase(), values.clone())));
         let action = if self.action.is_empty() { "events:PutEvents" } else { &self.action };
-        let resource = self.rule.as_ref().map_or_else(|| bus.arn(), |rule| bus.rule_arn(rule));
-        let keys = self.context.iter().map(|(key, values)| (key.to_ascii_lowercase(), values.clone()));
-        let mut context: Context = keys.collect();
-        context.entry("events:eventbusinvocation".to_owned()).or_insert_with(|| vec!["false".to_owned()]);
-        let attempt = Attempt { caller: &caller, action, resource: &resource, owner: &bus.account, context };
-        let refusal = authorize(policy, iam, &attempt).err();
+        let attempt = Attempt { caller: &caller, action, bus: &bus, rule: self.rule.as_deref(), context };
+        let refusal = world.authorize(&attempt, 0).err();
         Verdict { allowed: refusal.is_none(), reason: refusal.map(|refusal| refusal.message) }
     }
 
     fn caller(&self, iam: &Iam, bus: &BusName) -> Option<Caller> {
         if self.principal.starts_with("arn:") {
-            if self.principal.contains(":user/") {
-                let mut user = iam.account_user(self.principal.split(':').nth(4)?, bus.partition())?;
-                user.unique_id = iam.unique_id(&self.principal)?;
-                (user.user_id, user.arn) = (user.unique_id.clone(), self.principal.clone());
-                user.principal_arn.clone_from(&user.arn);
-                return Some(user);
-            }
-            return iam.role_caller(&self.principal, "probe");
+            return iam.caller(&self.principal, "probe");
         }
         if self.principal.contains(".amazonaws.com") {
             let service = iam.account_user(&bus.account, bus.partition())?;

@@ -37,15 +37,8 @@ impl Random {
 
     /// A random id in the shape of a UUID, as request and event ids are.
     pub(crate) fn uuid(&mut self) -> String {
-        let (high, low) = (self.next(), self.next());
-        format!(
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            high >> 32,
-            (high >> 16) & 0xffff,
-            high & 0xffff,
-            low >> 48,
-            low & 0xffff_ffff_ffff
-        )
+        let hex = format!("{:016x}{:016x}", self.next(), self.next());
+        [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
     }
 
     /// `length` characters of the alphabet that AWS ids are made of.

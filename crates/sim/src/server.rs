@@ -1,14 +1,14 @@
 //! HTTP: one port for `EventBridge`, STS and the control API.
 
 use std::convert::Infallible;
-use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -18,28 +18,17 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::control;
-use crate::dispatch::{Call, begin, carry_out};
-use crate::state::Core;
+use crate::core::Core;
+use crate::dispatch::{begin, carry_out};
 use crate::wire::{Answer, Credential, operation};
 
 /// The longest body that is read. A policy has at most some tens of kilobytes.
 const MOST_BYTES: usize = 1 << 20;
 /// What a longer body may have and still be read to its end, so that its sender sees the answer and not a reset.
 const MOST_DRAINED: usize = 32 << 20;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// How long a client may take over its head, and over its body.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The connection is dropped without an answer: hyper closes it when a service fails.
-#[derive(Debug)]
-struct Dropped;
-
-impl fmt::Display for Dropped {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the connection is dropped on demand")
-    }
-}
-
-impl std::error::Error for Dropped {}
 
 /// Serves until the task is aborted, which closes every connection.
 pub(crate) async fn serve(listener: TcpListener, core: Arc<Core>) -> Infallible {
@@ -71,7 +60,7 @@ async fn converse(stream: TcpStream, core: Arc<Core>) {
     }
 }
 
-async fn respond(core: Arc<Core>, incoming: Request<Incoming>) -> Result<Response<Full<Bytes>>, Dropped> {
+async fn respond(core: Arc<Core>, incoming: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
     let (head, body) = incoming.into_parts();
     let body = match tokio::time::timeout(PATIENCE, read(body)).await {
         Ok(Ok(body)) => body,
@@ -79,7 +68,8 @@ async fn respond(core: Arc<Core>, incoming: Request<Incoming>) -> Result<Respons
         Err(_) => return Ok(plain(StatusCode::REQUEST_TIMEOUT)),
     };
     if let Some(path) = head.uri.path().strip_prefix("/_sim/") {
-        let (status, answer) = control::answer(&core, &head.method, path, head.uri.query(), &body).await;
+        let (status, answer) =
+            control::answer(core, &head.method, path, head.uri.query().unwrap_or_default(), &body).await;
         return Ok(response(status, "application/json", answer));
     }
     if head.method != Method::POST {
@@ -88,7 +78,9 @@ async fn respond(core: Arc<Core>, incoming: Request<Incoming>) -> Result<Respons
     let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let form = text("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
     let credential = text("authorization").and_then(|line| Credential::parse(line, text("x-amz-security-token")));
-    request(core, text("x-amz-target"), form, credential, body).await.map(aws).ok_or(Dropped)
+    let answer = request(core, text("x-amz-target"), form, credential, body).await;
+    // hyper closes a connection whose service fails.
+    answer.map(aws).ok_or_else(|| io::Error::other("the connection is dropped on demand"))
 }
 
 /// Answers a request of either protocol, or nothing when its connection is to be dropped. It is carried out in a task
@@ -102,30 +94,28 @@ pub(crate) async fn request(
 ) -> Option<Answer> {
     let body = String::from_utf8(body).unwrap_or_else(|_| "not UTF-8, so neither JSON nor a form".to_owned());
     let (protocol, operation) = operation(target, form, &body);
-    let operation = match operation {
-        Ok(operation) => operation,
-        Err(refusal) => {
-            let id = core.lock().0.random.uuid();
-            return Some(Answer::new(protocol, id, Err(refusal)));
+    let (name, id) = (operation.as_ref().map_or("", |operation| operation.name()), core.lock().random.uuid());
+    let outcome = match operation {
+        Ok(operation) => {
+            let (seq, underway) = begin(&core, operation, protocol, credential, body);
+            let (mut sender, receiver) = oneshot::channel();
+            tokio::spawn(async move {
+                let mut work = std::pin::pin!(carry_out(&core, seq, underway));
+                let outcome = tokio::select! {
+                    biased;
+                    outcome = &mut work => outcome,
+                    () = sender.closed() => {
+                        core.change(|world| world.journal.update(seq, |entry| entry.client_gone = true));
+                        work.await
+                    }
+                };
+                drop(sender.send(outcome)); // to nobody, perhaps
+            });
+            receiver.await.ok()?
         }
+        Err(refusal) => Some(Err(refusal)),
     };
-    let begun = begin(&core, Call { operation, protocol, credential, body });
-    let (mut sender, receiver) = oneshot::channel();
-    tokio::spawn(async move {
-        let seq = begun.seq;
-        let mut work = std::pin::pin!(carry_out(&core, begun));
-        let answer = tokio::select! {
-            biased;
-            answer = &mut work => answer,
-            () = sender.closed() => {
-                core.lock().0.journal.update(seq, |entry| entry.client_gone = true);
-                core.changed.notify_waiters();
-                work.await
-            }
-        };
-        drop(sender.send(answer)); // to nobody, perhaps
-    });
-    receiver.await.ok().flatten()
+    Some(Answer::new(protocol, name, id, outcome?))
 }
 
 async fn read(mut body: Incoming) -> Result<Vec<u8>, StatusCode> {
@@ -146,10 +136,13 @@ async fn read(mut body: Incoming) -> Result<Vec<u8>, StatusCode> {
 fn aws(answer: Answer) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = response(status, answer.content_type, answer.body);
-    if let Ok(id) = HeaderValue::from_str(&answer.request_id) {
-        response.headers_mut().insert("x-amzn-requestid", id);
-    }
+    response.headers_mut().extend(HeaderValue::from_str(&answer.request_id).map(|id| (REQUEST_ID, id)));
     response
+}
+
+fn plain(status: StatusCode) -> Response<Full<Bytes>> {
+    let reason = status.canonical_reason().unwrap_or_default();
+    response(status, "text/plain; charset=utf-8", format!("{reason}\n"))
 }
 
 fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
@@ -157,9 +150,4 @@ fn response(status: StatusCode, content_type: &'static str, body: String) -> Res
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
-}
-
-fn plain(status: StatusCode) -> Response<Full<Bytes>> {
-    let reason = status.canonical_reason().unwrap_or_default();
-    response(status, "text/plain; charset=utf-8", format!("{reason}\n"))
 }

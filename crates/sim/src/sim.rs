@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use crate::config::{Config, Settings};
+use crate::core::Core;
 use crate::fault::{Fault, FaultId, ForeignWrite};
 use crate::foreign::{self, ForeignWriter, write_foreign};
 use crate::iam::{Account, Principal};
@@ -15,8 +16,8 @@ use crate::journal::{Change, JournalEntry, JournalFilter, Writer, policy_hash};
 use crate::policy::sid_of;
 use crate::probe::{Probe, Verdict};
 use crate::server::{request, serve};
-use crate::state::{BusName, Core, World};
 use crate::wire::Credential;
+use crate::world::BusName;
 
 /// A running simulator. Dropping it stops the server and every connection.
 #[derive(Debug)]
@@ -29,15 +30,14 @@ pub struct Sim {
 
 impl Sim {
     /// Starts a simulator on the current tokio runtime.
-    pub async fn start(config: Config) -> std::io::Result<Self> {
-        let mut config = config;
+    pub async fn start(mut config: Config) -> std::io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
         config.listen = address;
         let core = Arc::new(Core::new(&config)?);
         let server = tokio::spawn(serve(listener, Arc::clone(&core))).abort_handle();
         let endpoint = format!("http://{address}");
-        Ok(Self { state: State { core }, endpoint, address, server })
+        Ok(Self { state: State(core), endpoint, address, server })
     }
 
     /// The endpoint's URL, for `AWS_ENDPOINT_URL`.
@@ -74,25 +74,13 @@ impl Drop for Sim {
 
 /// The state of a simulator, to be shared freely.
 #[derive(Debug, Clone)]
-pub struct State {
-    core: Arc<Core>,
-}
+pub struct State(pub(crate) Arc<Core>);
 
 impl State {
-    pub(crate) fn of(core: &Arc<Core>) -> Self {
-        Self { core: Arc::clone(core) }
-    }
-
-    fn look<T>(&self, look: impl FnOnce(&mut World, i64) -> T) -> T {
-        let (mut world, now) = self.core.lock();
-        look(&mut world, now)
-    }
-
-    /// Changes the world and tells those who wait.
-    fn change<T>(&self, change: impl FnOnce(&mut World, i64) -> T) -> T {
-        let result = self.look(change);
-        self.core.changed.notify_waiters();
-        result
+    /// The state of a simulator that no server shows. For fuzzing.
+    #[doc(hidden)]
+    pub fn unserved() -> std::io::Result<Self> {
+        Ok(Self(Arc::new(Core::new(&Config::default())?)))
     }
 
     /// Answers one request as the server would, without a connection: status and body. For fuzzing.
@@ -105,23 +93,23 @@ impl State {
         body: Vec<u8>,
     ) -> Option<(u16, String)> {
         let credential = authorization.and_then(|line| Credential::parse(line, None));
-        let answer = request(Arc::clone(&self.core), target, form, credential, body).await?;
+        let answer = request(Arc::clone(&self.0), target, form, credential, body).await?;
         Some((answer.status, answer.body))
     }
 
     /// Creates a bus. Returns false when there is one of that name.
     pub fn create_bus(&self, account: &str, region: &str, name: &str) -> bool {
-        self.change(|world, now| world.create_bus(&BusName::new(account, region, name), None, now).is_ok())
+        self.0.change(|world| world.create_bus(&BusName::new(account, region, name), None).is_ok())
     }
 
     /// Deletes a bus, `default` and those with rules too, as another writer would.
     pub fn delete_bus(&self, account: &str, region: &str, name: &str) {
-        self.change(|world, now| world.delete_bus(&BusName::new(account, region, name), Writer::Foreign, now));
+        self.0.change(|world| world.delete_bus(&BusName::new(account, region, name), Writer::Foreign));
     }
 
     /// Every bus that was created or asked for.
     pub fn buses(&self) -> Vec<BusName> {
-        self.look(|world, _| world.bus_names())
+        self.0.lock().bus_names()
     }
 
     /// A bus's policy as a read without faults shows it, or nothing without statements or without the bus.
@@ -131,10 +119,9 @@ impl State {
 
     /// The exact text of it.
     pub fn policy_text(&self, account: &str, region: &str, name: &str) -> Option<String> {
-        self.look(|world, now| {
-            let policy = world.bus(&BusName::new(account, region, name), now).ok()?.policy.clone()?;
-            Some(policy.shown(&world.iam, now).to_string())
-        })
+        let mut world = self.0.lock();
+        let policy = world.bus(&BusName::new(account, region, name)).ok()?.policy.clone()?;
+        Some(world.shown(&policy).to_string())
     }
 
     /// One statement of a bus's policy, by its Sid.
@@ -151,67 +138,60 @@ impl State {
 
     /// Does one write as a foreign writer. Returns false when there was nothing to do it to.
     pub fn foreign_write(&self, account: &str, region: &str, name: &str, write: &ForeignWrite) -> bool {
-        self.change(|world, now| write_foreign(world, &BusName::new(account, region, name), write, now))
+        self.0.change(|world| write_foreign(world, &BusName::new(account, region, name), write))
     }
 
     /// Starts a foreign writer that goes on until it is stopped. Must be called on the simulator's runtime.
     pub fn start_foreign_writer(&self, writer: ForeignWriter) {
-        let task = foreign::start(&self.core, writer);
-        self.look(|world, _| world.writers.push(task));
+        let task = foreign::start(&self.0, writer);
+        self.0.lock().writers.push(task);
     }
 
     /// Stops all foreign writers. Returns how many there were.
     pub fn stop_foreign_writers(&self) -> usize {
-        let writers = self.look(|world, _| std::mem::take(&mut world.writers));
+        let writers = std::mem::take(&mut self.0.lock().writers);
         writers.iter().for_each(AbortHandle::abort);
         writers.len()
     }
 
     /// Injects a fault.
     pub fn inject(&self, fault: Fault) -> FaultId {
-        self.look(|world, _| world.faults.inject(fault))
+        self.0.lock().faults.inject(fault)
     }
 
     /// The faults in force, each with the number of calls left to it.
     pub fn faults(&self) -> Vec<(FaultId, Fault)> {
-        self.look(|world, _| world.faults.list())
+        self.0.lock().faults.list()
     }
 
     /// Clears one fault. Calls that it holds stay held.
     pub fn clear_fault(&self, id: FaultId) {
-        self.look(|world, _| world.faults.clear(Some(id)));
+        self.0.lock().faults.clear(Some(id));
     }
 
     /// Clears all faults. Held calls stay held.
     pub fn clear_faults(&self) {
-        self.look(|world, _| world.faults.clear(None));
+        self.0.lock().faults.clear(None);
     }
 
     /// The sequence numbers of the calls that are held now.
     pub fn held(&self) -> Vec<u64> {
-        self.look(|world, _| world.faults.held.keys().copied().collect())
+        self.0.lock().faults.held.keys().copied().collect()
     }
 
     /// Lets the calls that a fault holds go on. Returns how many there were.
     pub fn release(&self, id: FaultId) -> usize {
-        self.change(|world, _| world.faults.release(Some(id)))
+        self.0.change(|world| world.faults.release(Some(id)))
     }
 
     /// Lets all held calls go on. Returns how many there were.
     pub fn release_all(&self) -> usize {
-        self.change(|world, _| world.faults.release(None))
+        self.0.change(|world| world.faults.release(None))
     }
 
     /// Waits until a condition holds, looking again after every event.
     pub async fn wait_until(&self, mut condition: impl FnMut(&Self) -> bool) {
-        loop {
-            let mut changed = std::pin::pin!(self.core.changed.notified());
-            changed.as_mut().enable(); // before the look, so that no event falls between
-            if condition(self) {
-                return;
-            }
-            changed.await;
-        }
+        self.0.wait_until(|| condition(self)).await;
     }
 
     /// Waits until so many calls are held.
@@ -226,7 +206,7 @@ impl State {
 
     /// The calls that a filter selects.
     pub fn journal_of(&self, filter: &JournalFilter) -> Vec<JournalEntry> {
-        self.look(|world, _| world.journal.entries(filter))
+        self.0.lock().journal.entries(filter)
     }
 
     /// Every change of a policy, by calls and by foreign writers, with the policy after it.
@@ -236,12 +216,12 @@ impl State {
 
     /// The changes that a filter selects.
     pub fn changes_of(&self, filter: &JournalFilter) -> Vec<Change> {
-        self.look(|world, _| world.journal.changes(filter))
+        self.0.lock().journal.changes(filter)
     }
 
     /// The last sequence number given: a mark to ask for later calls and changes with.
     pub fn mark(&self) -> u64 {
-        self.look(|world, _| world.journal.last())
+        self.0.lock().journal.last()
     }
 
     /// The fingerprint that the journal gives a policy of this text.
@@ -251,48 +231,45 @@ impl State {
 
     /// The settings in force.
     pub fn settings(&self) -> Settings {
-        self.look(|world, _| world.settings.clone())
+        self.0.lock().settings.clone()
     }
 
     /// Changes the settings.
     pub fn set(&self, settings: Settings) {
-        self.look(|world, _| world.configure(settings));
+        self.0.lock().settings = settings;
     }
 
     /// Moves the simulator's clock on, and with it latencies, holds, delays of effect and the expiry of sessions.
     pub fn advance(&self, millis: u64) {
-        self.core.clock.advance(i64::try_from(millis).unwrap_or(i64::MAX / 4));
-        self.core.changed.notify_waiters();
+        self.0.change(|world| world.advance(millis));
     }
 
     /// The simulator's clock, in milliseconds since the epoch.
     pub fn now_millis(&self) -> i64 {
-        self.core.clock.now()
+        self.0.now()
     }
 
     /// Says whether an account exists, and which organisation it is in.
     pub fn set_account(&self, id: &str, account: Account) {
-        self.look(|world, _| world.iam.accounts.insert(id.to_owned(), account));
+        self.0.lock().iam.accounts.insert(id.to_owned(), account);
     }
 
     /// Declares a role or user: its own policies, and who may assume it. Returns its unique id, or nothing when the
     /// ARN is none of a role or user of an existing account.
     pub fn declare_principal(&self, principal: Principal) -> Option<String> {
-        self.look(|world, _| world.iam.declare(principal))
+        self.0.lock().iam.declare(principal)
     }
 
     /// Deletes a role or user, declared or not: policies show its unique id, documents that name it are refused, and
     /// one of the same name that is declared later is another.
     pub fn delete_principal(&self, arn: &str) -> bool {
-        self.look(|world, now| world.iam.delete(arn, now))
+        let mut world = self.0.lock();
+        let now = world.now;
+        world.iam.delete(arn, now)
     }
 
     /// What a bus's policy says to somebody's attempt, at once and without a call.
     pub fn probe(&self, probe: &Probe) -> Verdict {
-        self.look(|world, now| {
-            let bus = BusName::new(&probe.account, &probe.region, &probe.bus);
-            let policy = world.bus(&bus, now).ok().and_then(|bus| bus.policy.clone());
-            probe.judge(policy.as_deref(), &world.iam, &bus)
-        })
+        probe.judge(&mut self.0.lock())
     }
 }

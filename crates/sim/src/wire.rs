@@ -1,12 +1,11 @@
 //! The two AWS protocols as bytes: credentials in, answers out. Signatures are not verified.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use crate::error::Refusal;
+use crate::arn::{partition, twelve_digits};
+use crate::error::{Outcome, Refusal};
 use crate::iam::{Caller, Iam};
-use crate::input::twelve_digits;
 use crate::operation::Operation;
-use crate::state::partition;
 
 /// Which protocol an answer is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,39 +16,51 @@ pub(crate) enum Protocol {
     Query,
 }
 
+impl Protocol {
+    /// A refusal of somebody's credentials, which each protocol has its own name for.
+    fn refusal(self, json: &'static str, query: &'static str, message: &str) -> Refusal {
+        match self {
+            Self::Json => Refusal::new(400, json, message),
+            Self::Query => Refusal::new(403, query, message),
+        }
+    }
+}
+
 /// An answer, ready to be sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
-    pub(crate) error: Option<String>,
     pub(crate) request_id: String,
     pub(crate) body: String,
 }
 
 impl Answer {
-    pub(crate) fn new(protocol: Protocol, request_id: String, result: Result<String, Refusal>) -> Self {
+    pub(crate) fn new(protocol: Protocol, operation: &str, request_id: String, result: Outcome) -> Self {
         let content_type = match protocol {
             Protocol::Json => "application/x-amz-json-1.1",
             Protocol::Query => "text/xml",
         };
-        let (status, error, body) = match result {
-            Ok(body) => (200, None, body),
-            Err(refusal) => {
-                let body = match protocol {
-                    Protocol::Json => json!({"__type": refusal.code, "message": refusal.message}).to_string(),
-                    Protocol::Query => format!(
-                        "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>{}</Type>\
-                         <Code>{}</Code><Message>{}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>",
-                        if refusal.status < 500 { "Sender" } else { "Receiver" },
-                        escape_xml(&refusal.code),
-                        escape_xml(&refusal.message)
-                    ),
-                };
-                (refusal.status, Some(refusal.code.into_owned()), body)
+        let xmlns = "xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"";
+        let (status, body) = match (protocol, result) {
+            (Protocol::Json, Ok(body)) => (200, body),
+            (Protocol::Json, Err(Refusal { status, code, message })) => {
+                (status, json!({"__type": code, "message": message}).to_string())
+            }
+            (Protocol::Query, Ok(result)) => {
+                let result = format!("<{operation}Result>{result}</{operation}Result>");
+                let metadata = format!("<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>");
+                (200, format!("<{operation}Response {xmlns}>{result}{metadata}</{operation}Response>"))
+            }
+            (Protocol::Query, Err(Refusal { status, code, message })) => {
+                let (code, message) = (escape_xml(&code), escape_xml(&message));
+                let kind = if status < 500 { "Sender" } else { "Receiver" };
+                let error = format!("<Type>{kind}</Type><Code>{code}</Code><Message>{message}</Message>");
+                let id = format!("<RequestId>{request_id}</RequestId>");
+                (status, format!("<ErrorResponse {xmlns}><Error>{error}</Error>{id}</ErrorResponse>"))
             }
         };
-        Self { status, content_type, error, request_id, body }
+        Self { status, content_type, request_id, body }
     }
 }
 
@@ -83,83 +94,64 @@ impl Credential {
     }
 
     /// Who that is: a 12-digit key is an account, any other must come from `AssumeRole` and carry its token.
-    pub(crate) fn caller(&self, iam: &Iam, now: i64, protocol: Protocol) -> Result<Caller, Refusal> {
-        let invalid = || {
-            let code = if protocol == Protocol::Json { "UnrecognizedClientException" } else { "InvalidClientTokenId" };
-            refused(protocol, code, "The security token included in the request is invalid.")
-        };
-        if twelve_digits(&self.access_key) {
-            return iam.account_user(&self.access_key, partition(&self.region)).ok_or_else(invalid);
+    pub(crate) fn caller(this: Option<&Self>, iam: &Iam, now: i64, protocol: Protocol) -> Result<Caller, Refusal> {
+        let Some(Self { access_key, region, token }) = this else { return Err(unsigned(protocol)) };
+        let message = "The security token included in the request is invalid.";
+        let invalid = || protocol.refusal("UnrecognizedClientException", "InvalidClientTokenId", message);
+        if twelve_digits(access_key) {
+            return iam.account_user(access_key, partition(region)).ok_or_else(invalid);
         }
-        let session = iam.sessions.get(&self.access_key).ok_or_else(invalid)?;
-        if self.token.as_deref() != Some(&session.token) {
-            return Err(invalid());
-        }
+        let session = iam.sessions.get(access_key);
+        let session = session.filter(|session| token.as_ref() == Some(&session.token)).ok_or_else(invalid)?;
         if now >= session.expires {
-            let code = if protocol == Protocol::Json { "ExpiredTokenException" } else { "ExpiredToken" };
-            return Err(refused(protocol, code, "The security token included in the request is expired"));
+            let message = "The security token included in the request is expired";
+            return Err(protocol.refusal("ExpiredTokenException", "ExpiredToken", message));
         }
         Ok(session.caller.clone())
     }
 }
 
-fn refused(protocol: Protocol, code: &'static str, message: &str) -> Refusal {
-    Refusal::new(if protocol == Protocol::Json { 400 } else { 403 }, code, message)
-}
-
 /// A request without credentials ("Common errors", `EventBridge` and STS API references).
-pub(crate) fn unsigned(protocol: Protocol) -> Refusal {
-    match protocol {
-        Protocol::Json => refused(protocol, "MissingAuthenticationTokenException", "Missing Authentication Token"),
-        Protocol::Query => refused(protocol, "MissingAuthenticationToken", "Request is missing Authentication Token"),
-    }
+fn unsigned(protocol: Protocol) -> Refusal {
+    let message = match protocol {
+        Protocol::Json => "Missing Authentication Token",
+        Protocol::Query => "Request is missing Authentication Token",
+    };
+    protocol.refusal("MissingAuthenticationTokenException", "MissingAuthenticationToken", message)
 }
 
 /// What a request asks for: the operation, or the error for one that there is not.
-pub(crate) fn operation(target: Option<&str>, form: bool, body: &str) -> (Protocol, Result<Operation, Refusal>) {
-    match target {
-        None if form => {
-            let action = form_field(body, "Action").unwrap_or_default();
-            let known = Operation::parse(&action).filter(|operation| operation.is_sts());
-            let unknown = || {
-                let message = format!("Could not find operation {action} for version 2011-06-15");
-                Refusal::new(400, "InvalidAction", message)
-            };
-            (Protocol::Query, known.ok_or_else(unknown))
-        }
-        _ => {
-            let name = target.and_then(|target| target.strip_prefix("AWSEvents."));
-            let known = name.and_then(Operation::parse).filter(|operation| !operation.is_sts());
-            (Protocol::Json, known.ok_or_else(|| Refusal::new(400, "UnknownOperationException", "")))
-        }
+pub(crate) fn operation(target: Option<&str>, is_form: bool, body: &str) -> (Protocol, Result<Operation, Refusal>) {
+    if target.is_none() && is_form {
+        let fields = form(body);
+        let action = fields.get("Action").and_then(Value::as_str).unwrap_or_default();
+        let known = Operation::parse(action).filter(|operation| operation.is_sts());
+        let message = || format!("Could not find operation {action} for version 2011-06-15");
+        return (Protocol::Query, known.ok_or_else(|| Refusal::new(400, "InvalidAction", message())));
     }
+    let name = target.and_then(|target| target.strip_prefix("AWSEvents."));
+    let known = name.and_then(Operation::parse).filter(|operation| !operation.is_sts());
+    (Protocol::Json, known.ok_or_else(|| Refusal::new(400, "UnknownOperationException", "")))
 }
 
-/// A field of a form-encoded body.
-pub(crate) fn form_field(body: &str, name: &str) -> Option<String> {
-    body.split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| percent_decoded(key) == name)
-        .map(|(_, value)| percent_decoded(value))
+/// The fields of a form, as in a body or a query. Of a repeated one, the first.
+pub(crate) fn form(text: &str) -> Map<String, Value> {
+    let mut fields = Map::new();
+    for (name, value) in text.split('&').filter_map(|pair| pair.split_once('=')) {
+        fields.entry(percent_decoded(name)).or_insert_with(|| percent_decoded(value).into());
+    }
+    fields
 }
 
 /// Undoes percent-encoding, and `+` for a space. What is not valid stays as it is.
 pub(crate) fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-        match (byte, hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
-            (b'%', Some(value)) => {
-                decoded.push(value);
-                at += 3;
-                continue;
-            }
-            (b'+', _) => decoded.push(b' '),
-            _ => decoded.push(byte),
-        }
-        at += 1;
+    let text = text.replace('+', " ");
+    let mut parts = text.split('%');
+    let mut decoded = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let hex = part.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        decoded.push(hex.unwrap_or(b'%'));
+        decoded.extend(&part.as_bytes()[if hex.is_some() { 2 } else { 0 }..]);
     }
     String::from_utf8_lossy(&decoded).into_owned()
 }

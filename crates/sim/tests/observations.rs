@@ -36,8 +36,8 @@ struct Replay {
     failures: Vec<String>,
 }
 
-#[tokio::test]
-async fn the_simulator_answers_as_the_service_did() {
+/// Replays facts; gives how many there were, and those that the simulator answers otherwise.
+async fn replayed(vectors: &[Value]) -> (usize, Vec<String>) {
     let settings = Settings { policy_quota: 30_720, role_deletion_lag_millis: 30_000, ..Settings::default() };
     let mut replay = Replay {
         sim: Sim::start(Config { settings, ..Config::default() }).await.unwrap(),
@@ -48,16 +48,42 @@ async fn the_simulator_answers_as_the_service_did() {
         replayed: 0,
         failures: Vec::new(),
     };
-    for line in read("vectors.jsonl").lines() {
-        let vector: Value = serde_json::from_str(line).unwrap();
+    for vector in vectors {
         if vector.get("note").is_some() {
             replay.set_up(&vector["setup"]).await;
         } else {
-            replay.replay(&vector).await;
+            replay.replay(vector).await;
         }
     }
-    assert!(replay.failures.is_empty(), "facts answered otherwise:\n{}", replay.failures.join("\n"));
-    assert_eq!(replay.replayed, 225, "facts replayed");
+    (replay.replayed, replay.failures)
+}
+
+fn vectors() -> Vec<Value> {
+    read("vectors.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_simulator_answers_as_the_service_did() {
+    let (replayed, failures) = replayed(&vectors()).await;
+    assert!(failures.is_empty(), "facts answered otherwise:\n{}", failures.join("\n"));
+    assert_eq!(replayed, 225, "facts replayed");
+}
+
+#[tokio::test]
+async fn a_fact_that_is_answered_otherwise_is_named() {
+    for (n, field, value) in [
+        (8, "n", json!(9)), // so that it has the message of another fact
+        (30, "policy", json!({"Version": "2012-10-17", "Statement": []})),
+        (68, "result", json!("PolicyLengthExceededException")),
+        (104, "result", json!("ValidationException")),
+    ] {
+        let mut vectors = vectors();
+        let fact = vectors.iter_mut().find(|vector| vector["n"] == n).unwrap();
+        let case = fact["case"].as_str().unwrap().to_owned();
+        fact[field] = value;
+        let (_, failures) = replayed(&vectors).await;
+        assert!(failures.len() == 1 && failures[0].contains(&format!(" {case}: ")), "{case}: {failures:?}");
+    }
 }
 
 impl Replay {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use busgrant_sim::{Account, Config, IdentityPolicy, Principal, Probe, Settings, Sim, Trust};
+use busgrant_sim::{Account, Config, ForeignWrite, IdentityPolicy, Principal, Probe, Settings, Sim, Trust};
 use common::{Keys, MEMBER, OWNER, REGION, call, session, sts, try_call};
 use serde_json::{Value, json};
 
@@ -186,6 +186,18 @@ async fn a_role_is_who_it_was_when_it_was_granted() {
     assert_eq!(call(&sim, "RemovePermission", &remove).await.status, 200);
     assert_eq!(put_document(&sim, &[grant]).await.status, 200);
     assert_eq!(send(&sim, &assume().await, "app").await, "ok", "bound anew");
+}
+
+#[tokio::test]
+async fn a_role_that_another_writer_names_is_bound_as_well() {
+    let sim = sim_with_bus().await;
+    let arn = format!("arn:aws:iam::{MEMBER}:role/app");
+    let id = sim.declare_principal(Principal { arn: arn.clone(), ..Principal::default() }).unwrap();
+    let write = ForeignWrite::Put { statement: statement(&json!({"Principal": {"AWS": arn}})) };
+    assert!(sim.foreign_write(OWNER, REGION, "orders", &write));
+    assert!(sim.probe(&probe(&arn, &[])).allowed);
+    assert!(sim.delete_principal(&arn));
+    assert_eq!(sim.statement(OWNER, REGION, "orders", "one").unwrap()["Principal"]["AWS"], id);
 }
 
 #[tokio::test]

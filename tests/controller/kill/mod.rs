@@ -71,7 +71,7 @@ async fn undisturbed(scenario: &Scenario) -> (End, Vec<Point>) {
     scene.stop().await;
     nobody_lost_access(&scene, scenario, &marks);
     let end = End::of(&scene, scenario, &marks).await;
-    (end, points(&scene, &marks))
+    (end, points(&scene, scenario, &marks))
 }
 
 /// Tells whether the operator came to the point: where objects share a flight or not, the number of reads varies.
@@ -102,7 +102,7 @@ async fn killed(scenario: &Scenario, point: &Point, reference: &End) -> bool {
     let mut repeated = interrupted(&scene, scenario, &trap);
     scene.kill();
     trap.disarm(&scene);
-    let (mark, lists, started) = (scene.mark(), scene.front.lists(), Instant::now());
+    let (mark, lists) = (scene.mark(), scene.front.lists());
     scenario.start(&mut scene);
     if point.fate == Fate::Late {
         scene.sim.wait_until(|_| has_read(&scene, mark)).await;
@@ -110,7 +110,7 @@ async fn killed(scenario: &Scenario, point: &Point, reference: &End) -> bool {
         repeated.extend(undone(&scene, scenario));
     }
     scenario.looked(&scene, mark, lists).await;
-    scenario.rest_after(&scene, started).await;
+    scenario.rest_after(&scene, mark).await;
     scene.stop().await;
     let end = End::of(&scene, scenario, &marks).await;
     if let (Trap::Kubernetes(..), Fate::Lost) = (&trap, point.fate) {

@@ -4,7 +4,7 @@ use std::fmt::{Display, Formatter, Result as Written};
 
 use busgrant_sim::{Fault, FaultId, FaultKind, JournalEntry, JournalFilter, Operation};
 
-use super::scenario::Marks;
+use super::scenario::{Marks, Scenario};
 use crate::controller::scene::Scene;
 use crate::controller::stops::{Asked, Moment, Stopped};
 
@@ -50,7 +50,7 @@ impl Display for Point {
 }
 
 /// The points of a run that has ended.
-pub(super) fn points(scene: &Scene, marks: &Marks) -> Vec<Point> {
+pub(super) fn points(scene: &Scene, scenario: &Scenario, marks: &Marks) -> Vec<Point> {
     let calls = scene.sim.journal_of(&JournalFilter::since(marks.sim)).into_iter();
     let asked = scene.front.asked().into_iter().skip(marks.asked);
     let calls = calls.map(|call| Call::Aws(call.operation)).chain(asked.map(Call::Kubernetes));
@@ -60,8 +60,8 @@ pub(super) fn points(scene: &Scene, marks: &Marks) -> Vec<Point> {
         before.push(call.clone());
         let number = before.iter().filter(|other| **other == call).count();
         let fates: &[Fate] = match &call {
-            // However many lists there are, the first is like the others.
-            Call::Aws(Operation::ListEventBuses) if number > 1 => &[],
+            // However many lists there are, the first is like the others; and elsewhere they come when it is time.
+            Call::Aws(Operation::ListEventBuses) if number > 1 || !scenario.is_silent() => &[],
             Call::Aws(Operation::PutPermission | Operation::RemovePermission) => {
                 &[Fate::Lost, Fate::Late, Fate::Unanswered]
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use busgrant_sim::{JournalFilter, Operation};
+use busgrant_sim::{JournalEntry, JournalFilter, Operation};
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
@@ -13,7 +13,7 @@ use crate::support::{PATIENCE, eventually};
 
 /// A call may take 1.5 s and is waited for 2 s, so that a run does not last.
 const FLAGS: [&str; 4] = ["--aws-call-timeout", "1500ms", "--outcome-wait", "2s"];
-const OUTCOME_WAIT: Duration = Duration::from_secs(2);
+const OUTCOME_WAIT_MILLIS: i64 = 2_000;
 
 /// What people do.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ impl Scenario {
     /// All but the change, on a bus that somebody else uses too.
     pub(super) async fn stage(&self) -> (Scene, Marks) {
         let mut scene = Scene::new("kill").await;
-        scene.outcome_wait_millis.set(i64::try_from(OUTCOME_WAIT.as_millis()).unwrap());
+        scene.outcome_wait_millis.set(OUTCOME_WAIT_MILLIS);
         let foreign = json!({"Version": "2012-10-17", "Statement": [{
             "Sid": "legacy-app", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::999988887777:root"},
             "Action": "events:PutEvents", "Resource": bus_arn(BUS),
@@ -86,15 +86,18 @@ impl Scenario {
         }
     }
 
-    /// Whether its objects are called ready all the time, which then does not tell when all is done.
-    fn is_silent(&self) -> bool {
+    /// Whether its objects are called ready all the time, which then does not tell when all is done, and only a look over all
+    /// buses tells that there is something to do.
+    pub(super) fn is_silent(&self) -> bool {
         self.change.iter().all(|act| matches!(act, Act::Take(_)))
     }
 
     /// Waits until all that was asked for is done, and whatever an operator that was started then may wait for.
-    pub(super) async fn rest_after(&self, scene: &Scene, started: Instant) {
+    pub(super) async fn rest_after(&self, scene: &Scene, mark: u64) {
         if self.is_silent() {
-            sleep_until(started + OUTCOME_WAIT).await;
+            // It looks over all buses every second, and so has done all that it does within the outcome wait.
+            let lists = || scene.sim.journal_of(&JournalFilter::since(mark)).into_iter().filter(is_list);
+            scene.sim.wait_until(|_| lists().count() >= 3).await;
         }
         self.rest(scene).await;
     }
@@ -131,6 +134,10 @@ impl Scenario {
         })
         .await;
     }
+}
+
+fn is_list(call: &JournalEntry) -> bool {
+    call.operation == Operation::ListEventBuses && call.succeeded()
 }
 
 /// Whether the bus was read since then.
