@@ -53,7 +53,9 @@ pub(crate) async fn measure(table: &mut Table, objects: usize, rest: Duration) -
 async fn grow(stage: &Stage, objects: usize) -> anyhow::Result<()> {
     let operator = stage.operator(Some(SEED_RATE)).await?;
     let grants: Vec<Grant> = (stage.watch.count()..objects).map(grant).collect();
-    grants.iter().for_each(|grant| stage.create_bus(&grant.bus));
+    for grant in &grants {
+        stage.create_bus(&grant.bus);
+    }
     stage.apply_all(&grants).await?;
     stage.watch.all_ready(objects).await?;
     operator.stop().await

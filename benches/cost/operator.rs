@@ -69,7 +69,7 @@ impl Operator {
             let log = fs::read_to_string(&operator.log)?;
             let serving = log.lines().find(|line| line.contains("serving /metrics")).unwrap_or_default();
             let address = serving.split_whitespace().find_map(|word| word.strip_prefix("address="));
-            operator.metrics = address.unwrap_or_default().to_owned();
+            address.unwrap_or_default().clone_into(&mut operator.metrics);
         }
         Ok(operator)
     }
