@@ -45,8 +45,8 @@ soak: ## SOAK=10 times as many seeds and cases as the tests, and the larger sear
 	$(CARGO) test -p busgrant-protocol -- --include-ignored
 	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$$(($(SOAK) * 60))
 
-bench: control-plane ## What it costs against what it may; a quarter of an hour on a machine that does nothing else
-	$(CARGO) bench --bench '*'
+bench: tools control-plane ## What it costs against what it may; a quarter of an hour on a machine that does nothing else
+	$(CARGO) bench --no-fail-fast --bench '*'
 
 demo: ## The whole story, each step checked, on a real API server and a simulated EventBridge
 	@$(MAKE) --no-print-directory --jobs=2 binaries control-plane

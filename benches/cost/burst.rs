@@ -19,7 +19,7 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
         if latency > 0 {
             stage.sim.inject(Fault::new(FaultKind::Latency { millis: latency }));
         }
-        let mut operator = stage.operator(Some(RATE)).await?;
+        let operator = stage.operator(Some(RATE)).await?;
         edit_all(&stage, 0).await?;
         let (mut most, mut all, mut times) = (0.0_f64, 0.0, Vec::new());
         for round in 1..=ROUNDS {

@@ -14,10 +14,8 @@ const ON_EACH_BUS: usize = 20;
 const BY_DOCUMENT: usize = 4;
 /// Calls a second for the grants to be made; everything is measured with the default.
 const SEED_RATE: u32 = 5000;
-/// What follows a start, such as waiting out what a predecessor may have sent, is over by then, and no sweep has begun.
+/// What follows a start is over by then: what a predecessor may have sent is waited out, and the first sweep is done.
 const SETTLED: Duration = Duration::from_secs(45);
-/// Longer than the interval between two sweeps.
-const SWEEP: Duration = Duration::from_secs(62);
 
 const MEMORY_TARGET: u64 = 64 * 1024;
 const START_TARGET: Duration = Duration::from_secs(20);
@@ -25,7 +23,9 @@ const START_TARGET: Duration = Duration::from_secs(20);
 /// What a start came to.
 struct Start {
     verified: Duration,
+    /// Calls until all were verified.
     calls: usize,
+    /// Calls from then on that were no sweep's.
     later: usize,
 }
 
@@ -35,15 +35,14 @@ pub(crate) async fn measure(table: &mut Table, objects: usize, rest: Duration) -
     for part in [objects / 4, objects / 2] {
         grow(&stage, part).await?;
         let (operator, _) = start(&stage, part).await?;
-        sleep(SWEEP.saturating_sub(SETTLED)).await;
         resident.push((part, operator.memory()?));
         operator.stop().await?;
     }
     grow(&stage, objects).await?;
-    let (mut operator, begun) = start(&stage, objects).await?;
+    let (operator, begun) = start(&stage, objects).await?;
     let what = format!("{objects} permissions on {} buses", objects.div_ceil(ON_EACH_BUS));
     tell_start(table, &what, objects, &begun);
-    tell_rest(table, &what, objects, &stage, &mut operator, rest).await?;
+    tell_rest(table, &what, objects, &stage, &operator, rest).await?;
     resident.push((objects, operator.memory()?));
     tell_memory(table, &what, &resident);
     operator.stop().await?;
@@ -54,7 +53,9 @@ pub(crate) async fn measure(table: &mut Table, objects: usize, rest: Duration) -
 async fn grow(stage: &Stage, objects: usize) -> anyhow::Result<()> {
     let operator = stage.operator(Some(SEED_RATE)).await?;
     let grants: Vec<Grant> = (stage.watch.count()..objects).map(grant).collect();
-    grants.iter().for_each(|grant| stage.create_bus(&grant.bus));
+    for grant in &grants {
+        stage.create_bus(&grant.bus);
+    }
     stage.apply_all(&grants).await?;
     stage.watch.all_ready(objects).await?;
     operator.stop().await
@@ -76,9 +77,9 @@ async fn start(stage: &Stage, objects: usize) -> anyhow::Result<(Operator, Start
     let mut operator = stage.operator(None).await?;
     operator.landed(objects, objects.div_ceil(ON_EACH_BUS)).await?;
     let verified = operator.started.elapsed();
-    let calls = stage.calls(mark).len();
+    let (calls, mark) = (stage.calls(mark).len(), stage.sim.mark());
     sleep_until((operator.started + SETTLED).into()).await;
-    let later = stage.calls(mark).len() - calls;
+    let later = stage.calls_of_changes(mark);
     Ok((operator, Start { verified, calls, later }))
 }
 
@@ -97,7 +98,7 @@ async fn tell_rest(
     what: &str,
     objects: usize,
     stage: &Stage,
-    operator: &mut Operator,
+    operator: &Operator,
     rest: Duration,
 ) -> anyhow::Result<()> {
     let statuses = operator.counter("busgrant_status_writes_total", "").await?;

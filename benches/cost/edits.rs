@@ -22,7 +22,9 @@ const SUSTAINED: usize = 300;
 pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     let stage = Stage::new().await?;
     let grants: Vec<Grant> = (0..BUSES * ON_EACH_BUS).map(|number| grant(number, account(number))).collect();
-    (0..BUSES).for_each(|bus| stage.create_bus(&format!("bus-{bus}")));
+    for grant in &grants {
+        stage.create_bus(&grant.bus);
+    }
     let seeding = stage.operator(Some(SEED_RATE)).await?;
     stage.apply_all(&grants).await?;
     stage.watch.all_ready(grants.len()).await?;

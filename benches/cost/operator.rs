@@ -64,28 +64,27 @@ impl Operator {
         let child = command.spawn()?;
         let mut operator = Self { child, log, metrics: String::new(), started };
         while operator.metrics.is_empty() {
-            operator.check()?;
+            operator.check(started)?;
             sleep(Duration::from_millis(10)).await;
             let log = fs::read_to_string(&operator.log)?;
             let serving = log.lines().find(|line| line.contains("serving /metrics")).unwrap_or_default();
             let address = serving.split_whitespace().find_map(|word| word.strip_prefix("address="));
-            operator.metrics = address.unwrap_or_default().to_owned();
+            address.unwrap_or_default().clone_into(&mut operator.metrics);
         }
         Ok(operator)
     }
 
-    /// An error with its log, if it does not run.
-    fn check(&mut self) -> anyhow::Result<()> {
+    /// An error if it does not run, or what is waited for since then takes too long.
+    fn check(&mut self, since: Instant) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("the operator ended, {status}:\n{}", fs::read_to_string(&self.log)?);
         }
-        ensure!(self.started.elapsed() < PATIENCE, "the operator takes too long: {}", self.log.display());
+        ensure!(since.elapsed() < PATIENCE, "the operator takes too long: {}", self.log.display());
         Ok(())
     }
 
     /// Its counters: each name with its labels, as written, and its value.
-    pub(crate) async fn counters(&mut self) -> anyhow::Result<HashMap<String, f64>> {
-        self.check()?;
+    pub(crate) async fn counters(&self) -> anyhow::Result<HashMap<String, f64>> {
         let mut connection = TcpStream::connect(&self.metrics).await?;
         let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.metrics);
         connection.write_all(request.as_bytes()).await?;
@@ -96,7 +95,7 @@ impl Operator {
     }
 
     /// The sum of a counter over the labels that contain this.
-    pub(crate) async fn counter(&mut self, name: &str, label: &str) -> anyhow::Result<f64> {
+    pub(crate) async fn counter(&self, name: &str, label: &str) -> anyhow::Result<f64> {
         let counters = self.counters().await?;
         let named = |key: &&String| key.split('{').next() == Some(name) && key.contains(label);
         Ok(counters.keys().filter(named).filter_map(|key| counters.get(key)).sum())
@@ -104,8 +103,9 @@ impl Operator {
 
     /// Waits until it has looked at so many objects, and a flight has landed on so many buses.
     pub(crate) async fn landed(&mut self, objects: usize, buses: usize) -> anyhow::Result<()> {
-        let objects = f64::from(u32::try_from(objects)?);
+        let (objects, since) = (f64::from(u32::try_from(objects)?), Instant::now());
         loop {
+            self.check(since)?;
             let counters = self.counters().await?;
             let flown = counters.keys().filter(|key| key.starts_with("busgrant_flights_total{")).count();
             let reconciled = counters.get("controller_runtime_reconcile_total{result=\"success\"}").copied();

@@ -145,6 +145,12 @@ impl<B: EventBuses> Context<B> {
         until
     }
 
+    /// Whether all that may be on a bus was said to stand.
+    pub fn may_stand(&self, bus: &BusArn) -> bool {
+        let objects = self.objects_on(bus);
+        !objects.is_empty() && objects.iter().all(|object| is_ready(&self.status_of(object), object))
+    }
+
     /// Whether all that is on a bus was said to stand, so that a read that agrees changes nothing.
     pub fn are_ready(&self, roster: &Roster) -> bool {
         let mut members = roster.members.iter().filter(|member| !matches!(member.role, Role::Shielded)).peekable();

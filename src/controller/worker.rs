@@ -182,9 +182,9 @@ async fn work<B: EventBuses>(
             let _flying = context.flights.read().await;
             let changed = requests.iter().any(|request| matches!(request, Request::Changed));
             memory.confirmed = seen.policy().filter(|_| !changed).map(|seen| seen.at);
-            let flight =
-                AssertUnwindSafe(fly(&context, &bus, &mut memory, &seen, urgency(&requests))).catch_unwind().await;
-            wake = match flight {
+            // Boxed, so that a bus at rest has no room for a flight.
+            let flight = Box::pin(fly(&context, &bus, &mut memory, &seen, urgency(&requests)));
+            wake = match AssertUnwindSafe(flight).catch_unwind().await {
                 Ok(wake) => wake,
                 Err(_) => Some(after_panic(&context, &mut memory).await),
             };
@@ -269,6 +269,8 @@ async fn fly<B: EventBuses>(
     }
     // The turn comes first: whoever asks while it is waited for shares this flight.
     let Ok(turn) = first_turn(context, bus, memory, urgency).await else { return None };
+    // So does the first look, which the first flights of all buses wait for: their rosters together would take much memory.
+    let first_look = if !memory.has_landed && context.may_stand(bus) { context.first_look(bus).await } else { None };
     let mut roster = Roster::of(context, bus, &identity);
     let mut isolated = None;
     for object in std::mem::take(&mut roster.panicked) {
@@ -284,7 +286,7 @@ async fn fly<B: EventBuses>(
         memory.inherit(context.started + context.settings.outcome_wait);
     }
     if !memory.has_landed && context.are_ready(&roster) {
-        memory.last_read = context.first_look(bus).await;
+        memory.last_read = first_look;
     }
     if roster.has_deleting() {
         let going = context.is_definition_going().await;
