@@ -46,7 +46,8 @@ soak: ## SOAK=10 times as many seeds and cases as the tests, and the larger sear
 	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$$(($(SOAK) * 60))
 
 bench: tools control-plane ## What it costs against what it may; a quarter of an hour on a machine that does nothing else
-	$(CARGO) bench --no-fail-fast --bench '*'
+	$(CARGO) bench -p busgrant-policy --bench plan
+	$(CARGO) bench --bench cost
 
 demo: ## The whole story, each step checked, on a real API server and a simulated EventBridge
 	@$(MAKE) --no-print-directory --jobs=2 binaries control-plane
