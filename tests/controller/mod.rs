@@ -36,6 +36,7 @@ mod poison;
 mod quiet;
 mod rest;
 mod sequences;
+mod space;
 mod statements;
 mod story;
 mod truth;
