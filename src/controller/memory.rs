@@ -8,6 +8,7 @@ use busgrant_policy::{ObjectId, Sid};
 use tokio::time::Instant;
 
 use super::permission::Permission;
+use crate::api::naming::object_id;
 
 /// How long a statement of a deleted object is looked out for, since a call that was late may bring it back.
 const TOMBSTONE: Duration = Duration::from_hours(1);
@@ -154,6 +155,13 @@ impl Memory {
     /// The object's statements are gone; should one come back, it is to be removed.
     pub fn bury(&mut self, object: ObjectId, uid: &str, now: Instant) {
         self.tombstones.insert(object, Tombstone { uid: uid.to_owned(), until: now + TOMBSTONE });
+    }
+
+    /// The same for an object whose statements may be there.
+    pub fn bury_object(&mut self, object: &Permission) {
+        if let Ok(id) = object_id(object.namespace(), object.name()) {
+            self.bury(id, object.uid(), Instant::now());
+        }
     }
 
     /// Whether this very object was buried: the watch may show it for a moment yet.

@@ -30,15 +30,17 @@ pub mod settings;
 pub mod statements;
 pub mod status;
 pub mod sweep;
+pub mod vanish;
 pub mod worker;
 pub mod writes;
 
 use futures::future::{join_all, select};
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use kube::Api;
 use kube::runtime::controller::{Config, Controller};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::watcher;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::{WatchStreamExt, reflector, watcher};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -65,21 +67,21 @@ pub async fn run<B: EventBuses>(
         some => some.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect(),
     };
     let limits = Config::default().concurrency(settings.concurrency);
-    let controller = |api| {
-        Controller::new(api, watcher::Config::default().timeout(WATCH_LIMIT))
-            .with_config(limits.clone())
-            .graceful_shutdown_on(stop.clone())
-    };
-    let controllers: Vec<Controller<Permission>> = apis.into_iter().map(controller).collect();
-    let stores = controllers.iter().map(Controller::store).collect();
+    let writers: Vec<Writer<Permission>> = apis.iter().map(|_| Writer::new(())).collect();
+    let stores: Vec<_> = writers.iter().map(Writer::as_reader).collect();
     let reporter = Reporter { controller: "busgrant".to_owned(), instance: None };
     let recorder = Recorder::new(client.clone(), reporter);
-    let context = Arc::new(Context::new(buses, client, settings, stores, metrics, recorder));
+    let context = Arc::new(Context::new(buses, client, settings, stores.clone(), metrics, recorder));
     // Asked for at once, so that the first change does not have to wait; a failure is told by the objects.
     let first = Arc::clone(&context);
     tokio::spawn(async move { first.identity().await.map(drop) });
     let sweep = sweep::sweep(Arc::clone(&context)).boxed();
-    let watches = controllers.into_iter().map(|controller| {
+    let watches = apis.into_iter().zip(writers).zip(stores).map(|((api, writer), store)| {
+        let watch = reflector(writer, watcher(api, watcher::Config::default().timeout(WATCH_LIMIT)));
+        let noticing = Arc::clone(&context);
+        let watch = watch.inspect_ok(move |event| noticing.notice(event)).applied_objects();
+        let controller = Controller::for_stream(watch, store);
+        let controller = controller.with_config(limits.clone()).graceful_shutdown_on(stop.clone());
         let metrics = context.metrics.clone();
         let results = controller.run(
             reconcile::reconcile,
@@ -95,8 +97,9 @@ pub async fn run<B: EventBuses>(
         })
     });
     // kube's controller does not end before it has seen all objects: until then nothing is under way.
+    let stopped = stop.clone();
     let early_stop = async {
-        stop.await;
+        stopped.await;
         if context.are_stores_filled() {
             std::future::pending::<()>().await;
         }

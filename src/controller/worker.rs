@@ -66,6 +66,8 @@ struct SeenPolicy {
 enum Request {
     /// An object wants to be served.
     Serve(Arc<Permission>),
+    /// An object was deleted before its statements were removed.
+    Bury(Arc<Permission>),
     /// The bus was seen to differ from the last read.
     Changed,
 }
@@ -86,6 +88,11 @@ impl Worker {
     pub fn ask(&self, object: Arc<Permission>) {
         self.seen.was_left.store(false, Ordering::Release);
         self.send(Request::Serve(object));
+    }
+
+    /// Has the statements removed of an object that is gone.
+    pub fn bury(&self, object: Arc<Permission>) {
+        self.send(Request::Bury(object));
     }
 
     /// The bus has no objects: it is looked at once more, so that what they left is counted.
@@ -125,7 +132,7 @@ impl Request {
     fn object(self) -> Option<Arc<Permission>> {
         match self {
             Self::Serve(object) => Some(object),
-            Self::Changed => None,
+            Self::Bury(_) | Self::Changed => None,
         }
     }
 }
@@ -178,6 +185,11 @@ async fn work<B: EventBuses>(
             requests.push(request);
         }
         let Some(context) = context.upgrade() else { return };
+        for request in &requests {
+            if let Request::Bury(object) = request {
+                memory.bury_object(object);
+            }
+        }
         if is_needed(&context, &requests, wake) {
             let _flying = context.flights.read().await;
             let changed = requests.iter().any(|request| matches!(request, Request::Changed));
@@ -229,14 +241,18 @@ fn is_needed<B>(context: &Context<B>, requests: &[Request], wake: Option<Instant
     let now = Instant::now();
     let open = requests.iter().any(|request| match request {
         Request::Serve(object) => !context.ledger.is_served(object, now),
-        Request::Changed => true,
+        Request::Bury(_) | Request::Changed => true,
     });
     open || wake.is_some_and(|wake| wake <= now)
 }
 
 /// Whether something is to be taken away.
 fn urgency(requests: &[Request]) -> Urgency {
-    let removes = |request: &Request| matches!(request, Request::Serve(object) if object.is_deleting());
+    let removes = |request: &Request| match request {
+        Request::Serve(object) => object.is_deleting(),
+        Request::Bury(_) => true,
+        Request::Changed => false,
+    };
     if requests.iter().any(removes) { Urgency::Removal } else { Urgency::Other }
 }
 

@@ -11,10 +11,10 @@ use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
 
 use super::drawn;
-use super::link::Line;
+use super::link::{Gate, Line};
 use super::operator::Start;
 use super::promises;
-use super::scene::{ACCOUNT, REGION, Scene, bus_arn, condition};
+use super::scene::{ACCOUNT, BUS, REGION, Scene, account, bus_arn, condition};
 use super::seeds::{Random, each_seed};
 use crate::support::{PATIENCE, eventually};
 
@@ -156,4 +156,37 @@ async fn a_storm_of_objects_that_come_and_go_leaves_nothing() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_was_put_for_an_object_that_was_deleted_while_it_was_being_held_is_removed() {
+    let mut scene = Scene::new("held").await;
+    let gate = Gate::before(&scene.front.url).await;
+    scene.go_through(&gate);
+    scene.start(&[]);
+    let grant = |policy: &str| {
+        let long = json!({"name": "long", "principals": {"accountIDs": ["111122223333"]}, "sources": ["s"]});
+        json!({"eventBus": {"name": BUS}, "deletionPolicy": policy, "statements": [account("a", "111122223333"), long]})
+    };
+    for (name, policy) in [("goes", "Delete"), ("retained", "Retain"), ("stripped", "Delete"), ("sibling", "Delete")] {
+        scene.granted(name, &grant(policy)).await;
+    }
+    for (name, held) in [("goes", true), ("retained", true), ("stripped", false)] {
+        gate.shows_them_go_held(held);
+        // It is not to be held again in between.
+        gate.shut(&format!("/eventbuspermissions/{name}"));
+        scene.merge(name, json!({"metadata": {"finalizers": null}})).await;
+        scene.delete(name).await;
+        scene.gone(name).await;
+        gate.open();
+        // What comes later shows that this was seen.
+        scene.fence().await;
+    }
+    let none = async || if scene.held("goes").is_empty() { Ok(()) } else { Err(format!("{:?}", scene.held("goes"))) };
+    eventually("nothing is left of what went while it was being held", PATIENCE, none).await;
+    scene.looked_over(2).await;
+    // What was to stay stays, and what a person took our finalizer from is theirs to remove.
+    for (name, policy) in [("retained", "Retain"), ("stripped", "Delete"), ("sibling", "Delete")] {
+        assert_eq!(scene.held(name), scene.wanted(name, &grant(policy)));
+    }
 }

@@ -1,5 +1,6 @@
 //! Lines that can break: one before the service, and one before the API server that can also be shut.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -7,8 +8,9 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use busgrant::controller::permission::FINALIZER;
 use futures::StreamExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -74,6 +76,8 @@ struct Shared {
     shut: watch::Sender<Option<Shut>>,
     cut: Notify,
     stopped: Mutex<usize>,
+    /// Whether watches show objects that are gone as if they had been deleted with our finalizer on them.
+    goes_held: AtomicBool,
 }
 
 impl Gate {
@@ -83,8 +87,13 @@ impl Gate {
         let mut config = kube::Config::new(url.parse().unwrap());
         config.default_retry = false;
         let client = kube::Client::try_from(config).unwrap();
-        let shared =
-            Arc::new(Shared { client, shut: watch::Sender::new(None), cut: Notify::new(), stopped: Mutex::default() });
+        let shared = Arc::new(Shared {
+            client,
+            shut: watch::Sender::new(None),
+            cut: Notify::new(),
+            stopped: Mutex::default(),
+            goes_held: AtomicBool::new(false),
+        });
         let routes = Router::new().fallback(pass).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await }).abort_handle();
         Self { url: own, shared, server }
@@ -109,6 +118,11 @@ impl Gate {
         self.shared.cut.notify_waiters();
     }
 
+    /// Shows objects that go as if the API server had decided to delete them before they were held, and had not looked again.
+    pub(super) fn shows_them_go_held(&self, held: bool) {
+        self.shared.goes_held.store(held, Ordering::Release);
+    }
+
     /// How many requests did not pass at once.
     pub(super) fn stopped(&self) -> usize {
         *self.shared.stopped.lock().unwrap()
@@ -125,6 +139,7 @@ impl Drop for Gate {
 
 async fn pass(State(gate): State<Arc<Shared>>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
+    let watches = head.uri.query().is_some_and(|query| query.contains("watch="));
     let mut shut = gate.shut.subscribe();
     let meant = |shut: &Option<Shut>| shut.clone().filter(|shut| head.uri.path().contains(&shut.path));
     let stopped = meant(&shut.borrow());
@@ -144,7 +159,33 @@ async fn pass(State(gate): State<Arc<Shared>>, request: Request) -> Response {
         return StatusCode::BAD_GATEWAY.into_response();
     };
     let (head, body) = answer.into_parts();
-    let gate = Arc::clone(&gate);
-    let broken = async move { gate.cut.notified().await };
-    Response::from_parts(head, Body::from_stream(Body::new(body).into_data_stream().take_until(Box::pin(broken))))
+    let (broken, lines) = (Arc::clone(&gate), Arc::clone(&gate));
+    let broken = async move { broken.cut.notified().await };
+    let mut rest = Vec::new();
+    let body = Body::new(body).into_data_stream().take_until(Box::pin(broken)).map(move |chunk| {
+        if !watches {
+            return chunk.map(|bytes| bytes.to_vec());
+        }
+        // Watches come in lines of JSON.
+        rest.extend_from_slice(&chunk?);
+        let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let text: Vec<u8> = rest.drain(..whole).collect();
+        let held = lines.goes_held.load(Ordering::Acquire);
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        Ok(lines.map(|line| if held { gone_held(line) } else { line.to_vec() }).collect::<Vec<_>>().concat())
+    });
+    Response::from_parts(head, Body::from_stream(body))
+}
+
+fn gone_held(line: &[u8]) -> Vec<u8> {
+    let mut event: Value = serde_json::from_slice(line).unwrap();
+    if event["type"] != "DELETED" {
+        return line.to_vec();
+    }
+    let metadata = event["object"]["metadata"].as_object_mut().unwrap();
+    metadata.remove("deletionTimestamp");
+    metadata.insert("finalizers".to_owned(), json!([FINALIZER]));
+    let mut line = event.to_string().into_bytes();
+    line.push(b'\n');
+    line
 }
