@@ -117,7 +117,7 @@ pub(super) fn a_change_costs_its_steps(record: &Record) -> Result<(), String> {
     let started = record.calls.first().map_or(0, |call| call.seq);
     let others = record.changes.iter().any(|change| change.seq > started && record.call_of(change).is_none());
     let failed = |call: &JournalEntry| !call.succeeded() || !call.faults.is_empty();
-    let refused = record.passed.iter().any(|passed| !passed.status.is_some_and(|status| status < 300));
+    let refused = record.passed.iter().any(|passed| passed.status.is_none_or(|status| status >= 300));
     if others || refused || record.tampered || record.operators > 1 || record.calls.iter().any(failed) {
         return Ok(());
     }

@@ -36,7 +36,7 @@ async fn what_others_write_on_an_object_costs_nothing() {
                 1 => json!({"labels": {"seen": number.to_string()}}),
                 _ => json!({"annotations": {"busgrant.dev/paused": if number % 2 == 0 { "false" } else { "no" }}}),
             };
-            scene.merge(*random.pick(&["a", "b", "c"]), json!({"metadata": change})).await;
+            scene.merge(["a", "b", "c"][random.below(3)], json!({"metadata": change})).await;
         }
         let last = scene.mark();
         scene.sim.wait_until(|_| lists(last) >= 2).await;

@@ -104,6 +104,6 @@ fn is_disturbed(record: &Record, bus: &Bus, from: u64, until: u64) -> bool {
     let calls = || record.calls.iter().filter(|call| bus.is_in(call) && within(call.seq));
     let refused = record.passed.iter().filter(|passed| within(passed.mark));
     calls().any(failed)
-        || refused.into_iter().any(|passed| !passed.status.is_some_and(|status| status < 300))
+        || refused.into_iter().any(|passed| passed.status.is_none_or(|status| status >= 300))
         || record.turns.iter().any(|turn| within(*turn))
 }
