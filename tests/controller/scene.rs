@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use axum::http::Method;
 use busgrant::api::crd_yaml;
 use busgrant_sim::{Config, JournalEntry, JournalFilter, Operation, Sim};
 use kube::ResourceExt;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::gvk::GroupVersionKind;
 use serde_json::{Value, json};
 
@@ -153,13 +152,6 @@ impl Scene {
         self.turns.borrow_mut().push(self.sim.mark());
     }
 
-    /// The value of a metric, summed over its labels.
-    pub(super) fn metric(&self, name: &str) -> f64 {
-        let text = self.metrics().unwrap();
-        let lines = text.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| rest.starts_with(['{', ' ']));
-        lines.map(|rest| rest.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
-    }
-
     /// Waits until all buses have been looked over so many times by calls that are yet to come.
     pub(super) async fn looked_over(&self, times: usize) {
         let mark = self.mark();
@@ -179,28 +171,6 @@ impl Scene {
         });
         let apply = PatchParams::apply("team").force();
         self.keep(self.api.patch(name, &apply, &Patch::Apply(object)).await.unwrap())
-    }
-
-    /// Puts an object back as it was in a backup, with finalizer and status.
-    pub(super) async fn restore(&self, backup: &DynamicObject) {
-        let mut object = backup.clone();
-        object.metadata.managed_fields = None;
-        object.metadata.resource_version = None;
-        object.metadata.uid = None;
-        let passed = Passed {
-            mark: self.mark(),
-            at_millis: self.sim.now_millis(),
-            method: Method::PATCH,
-            path: format!("/namespaces/{}/eventbuspermissions/{}", self.namespace, backup.name_any()),
-            sent: json!({"metadata": object.metadata}),
-            status: Some(200),
-            answer: json!(object),
-        };
-        self.restored.borrow_mut().push(passed);
-        self.tampered.set(true);
-        let created = self.keep(self.api.create(&PostParams::default(), &object).await.unwrap());
-        object.metadata = created.metadata;
-        self.api.replace_status(&backup.name_any(), &PostParams::default(), &object).await.unwrap();
     }
 
     /// Changes some of an object.
