@@ -170,9 +170,9 @@ async fn pass(State(gate): State<Arc<Shared>>, request: Request) -> Response {
         rest.extend_from_slice(&chunk?);
         let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let text: Vec<u8> = rest.drain(..whole).collect();
-        let held = lines.goes_held.load(Ordering::Acquire);
+        let distorts = lines.goes_held.load(Ordering::Acquire);
         let lines = text.split_inclusive(|byte| *byte == b'\n');
-        Ok(lines.map(|line| if held { gone_held(line) } else { line.to_vec() }).collect::<Vec<_>>().concat())
+        Ok(lines.map(|line| if distorts { gone_held(line) } else { line.to_vec() }).collect::<Vec<_>>().concat())
     });
     Response::from_parts(head, Body::from_stream(body))
 }

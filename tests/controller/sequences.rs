@@ -88,7 +88,7 @@ async fn an_allow_stays_out_while_the_deny_beside_it_does_not_fit() {
     // A new object, and one that would grow beside a Deny that it did not have.
     let mark = scene.mark();
     for (name, yes) in
-        [("new", accounts("a", &["222233334444"])), ("stands", accounts("a", &["111122223333", "222233334444"]))]
+        [("young", accounts("a", &["222233334444"])), ("stands", accounts("a", &["111122223333", "222233334444"]))]
     {
         scene.apply(name, &spec(&json!([yes, deny]))).await;
         let object = scene.says(name, "PolicyFull").await;
