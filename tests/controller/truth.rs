@@ -162,7 +162,7 @@ async fn drift_and_conflicts_that_are_not_told_would_be_noticed() {
     let sid = scene.sid("a", "one-111122223333");
     let drifted = scene.mark();
     scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Remove { sid: sid.clone() });
-    scene.sim.wait_until(|_| lists(drifted) >= 13).await;
+    scene.sim.wait_until(|_| lists(drifted) >= 14).await;
     let record = Record::of(&scene);
     assert_eq!(broken(&record), [""; 0]);
     let unrepaired = had(&record, |had| had.changes.retain(|change| change.seq <= drifted + 1));
