@@ -86,7 +86,8 @@ pub(super) fn nothing_is_left(record: &Record) -> Result<(), String> {
             // Where the last look lagged, nobody could know.
             let last_look = record.last_look(&bus, gone.passed.mark).filter(|look| look.faults.is_empty());
             for (sid, change) in there {
-                let unseen = last_look.is_none_or(|look| change.seq > look.seq && record.call_of(change).is_none());
+                let late = record.call_of(change).is_none_or(|call| record.is_spent(call, gone.passed.at_millis));
+                let unseen = last_look.is_none_or(|look| change.seq > look.seq && late);
                 ensure(unseen, || format!("{sid} stood when {} was let go: {change:?}", gone.passed.path))?;
             }
             for step in &later {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::drawn;
 use super::link::Line;
 use super::operator::Start;
+use super::promises;
 use super::scene::{ACCOUNT, REGION, Scene, bus_arn, condition};
 use super::seeds::{Random, each_seed};
 use crate::support::{PATIENCE, eventually};
@@ -148,6 +149,8 @@ async fn a_storm_of_objects_that_come_and_go_leaves_nothing() {
             }
         })
         .await;
+        // If anything is left, they say how it came about.
+        promises::kept(&scene);
         for bus in &buses {
             assert_eq!(scene.sim.policy(ACCOUNT, REGION, bus), None);
         }

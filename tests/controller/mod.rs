@@ -42,6 +42,7 @@ mod quiet;
 mod rest;
 mod rivals;
 mod sequences;
+mod space;
 mod stale;
 mod start;
 mod statements;
