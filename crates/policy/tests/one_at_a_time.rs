@@ -1,4 +1,5 @@
 //! Statements that are put by document one at a time, where room is short: found by `fuzz/fuzz_targets/plan.rs`.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
