@@ -30,15 +30,15 @@ thread_local! {
 async fn send(sim: &State, line: &[u8]) {
     let Some((first, rest)) = line.split_first() else { return };
     let operation = OPERATIONS.get(usize::from(first.wrapping_sub(b'a'))).map(|name| format!("AWSEvents.{name}"));
-    let rest = String::from_utf8_lossy(rest);
-    let mut parts = rest.splitn(3, '\t');
+    let text = String::from_utf8_lossy(rest);
+    let mut parts = text.splitn(3, '\t');
     let (target, authorization, form, body) = match (&operation, first) {
-        (Some(name), _) => (Some(name.as_str()), Some(AUTHORIZATION), false, &*rest),
-        (None, b'?') => (None, Some(AUTHORIZATION), true, &*rest),
+        (Some(name), _) => (Some(name.as_str()), Some(AUTHORIZATION), false, rest),
+        (None, b'?') => (None, Some(AUTHORIZATION), true, rest),
         // The headers, too, are the fuzzer's.
-        (None, _) => (parts.next(), parts.next(), *first == b'&', parts.next().unwrap_or_default()),
+        (None, _) => (parts.next(), parts.next(), *first == b'&', parts.next().unwrap_or_default().as_bytes()),
     };
-    let answer = sim.request(target, authorization, form, body.as_bytes().to_vec()).await;
+    let answer = sim.request(target, authorization, form, body.to_vec()).await;
     let (status, body) = answer.expect("no fault is in force");
     let query = body.starts_with('<') && body.ends_with('>');
     let json = serde_json::from_str::<Value>(&body).map_or(Value::Null, |body| body);
