@@ -163,14 +163,20 @@ fn case(u: &mut Unstructured) -> Result<Case> {
         blocking: some(u, &foreign)?,
         reset: some(u, &sids)?,
         singly: u.ratio(1, 5)?,
+        ..Limits::default()
     };
     Ok(Case { claims, policy, ownership: Ownership { owner: owner(), objects }, limits })
 }
 
+/// Whether a Sid is one that we may name; said here anew, so that a mistake of the plan's own test shows.
+fn ours(sid: &str) -> bool {
+    sid.starts_with("bg-own-")
+}
+
 /// The statements of others in a document, in order.
-fn foreign<'a>(document: &'a Document, ownership: &Ownership) -> Vec<&'a str> {
+fn foreign(document: &Document) -> Vec<&str> {
     let statements = document.statements().iter();
-    statements.filter(|live| ownership.is_foreign(live.sid())).map(|live| live.text()).collect()
+    statements.filter(|live| !live.sid().is_some_and(ours)).map(|live| live.text()).collect()
 }
 
 fn check(case: &Case) {
@@ -180,22 +186,20 @@ fn check(case: &Case) {
     assert_eq!(made, plan(claims, &live, ownership, limits), "the same each time");
     assert!(made.before_read <= made.steps.len());
     assert!(made.before_read > 0 || made.steps.is_empty(), "it gets somewhere");
-    for step in &made.steps {
+    for (number, step) in made.steps.iter().enumerate() {
         let named: Vec<&Sid> = match step {
             Step::PutStatement { sid, .. } | Step::RemoveStatement { sid } => vec![sid],
             Step::PutDocument { text, puts, drops } => {
                 let written = Document::parse(Some(text)).expect("a document");
-                assert_eq!(
-                    foreign(&written, ownership),
-                    foreign(&live, ownership),
-                    "others' are carried to the letter"
-                );
-                assert!(text.len() <= limits.characters.max(live.size()), "the quota is kept");
+                assert_eq!(foreign(&written), foreign(&live), "others' are carried to the letter");
+                // What comes after a read is planned again on it.
+                let fits = text.len() <= limits.characters.max(live.size());
+                assert!(fits || number >= made.before_read, "the quota is kept");
                 assert!(serde_json::from_str::<Value>(text).is_ok());
                 puts.iter().chain(drops).collect()
             }
         };
-        assert!(named.iter().all(|sid| sid.as_str().starts_with("bg-own-")), "only our own are named: {step:?}");
+        assert!(named.iter().all(|sid| ours(sid.as_str())), "only our own are named: {step:?}");
     }
     for finding in &made.findings {
         assert!(claims.iter().any(|claim| claim.statement.sid == finding.sid), "a finding is about a claim");

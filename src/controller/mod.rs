@@ -11,6 +11,7 @@ pub mod flight;
 pub mod foreign;
 pub mod index;
 pub mod judge;
+pub mod kept;
 mod known;
 pub mod kubernetes;
 pub mod lease;

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
+use super::kept::Kept;
 use crate::api::{
     DeletionPolicy, EventBus, EventBusPermission, EventBusPermissionSpec, EventBusPermissionStatus, ManagementPolicy,
     PAUSED_ANNOTATION,
@@ -28,13 +29,13 @@ pub struct Permission {
     /// Name, UID, generation, finalizers: what is used of it.
     pub metadata: ObjectMeta,
     /// The spec as JSON, or its bus alone where the rest can't be read.
-    spec: Box<str>,
+    spec: Kept,
     /// What is wrong with the spec.
     unreadable: Option<Box<str>>,
     management_policy: ManagementPolicy,
     deletion_policy: DeletionPolicy,
     /// The status as JSON, if there is one that can be read.
-    status: Option<Box<str>>,
+    status: Option<Kept>,
     pinned_bus: Option<Box<str>>,
 }
 
@@ -84,7 +85,7 @@ impl Permission {
     pub fn spec(&self) -> Result<EventBusPermissionSpec, String> {
         match &self.unreadable {
             Some(wrong) => Err(wrong.to_string()),
-            None => serde_json::from_str(&self.spec).map_err(|error| error.to_string()),
+            None => serde_json::from_str(&self.spec.json()).map_err(|error| error.to_string()),
         }
     }
 
@@ -95,18 +96,18 @@ impl Permission {
 
     /// The bus, which may be readable where the rest of the spec is not.
     pub fn event_bus(&self) -> Result<EventBus, String> {
-        let bus = serde_json::from_str(&self.spec).map(|BusOfSpec { event_bus }| event_bus);
+        let bus = serde_json::from_str(&self.spec.json()).map(|BusOfSpec { event_bus }| event_bus);
         bus.map_err(|error| self.unreadable().map_or_else(|| error.to_string(), str::to_owned))
     }
 
     /// The status, empty where it can't be read.
     pub fn status(&self) -> EventBusPermissionStatus {
-        self.status.as_deref().and_then(|status| serde_json::from_str(status).ok()).unwrap_or_default()
+        self.status.as_ref().and_then(|status| serde_json::from_str(&status.json()).ok()).unwrap_or_default()
     }
 
     /// A number that tells its status from others.
     pub fn status_digest(&self) -> u64 {
-        digest(self.status.as_deref())
+        digest(self.status.as_ref())
     }
 
     /// Whether only the plan is reported.
@@ -128,19 +129,19 @@ impl Permission {
 
 /// The number that [`Permission::status_digest`] gives of an object with this status.
 pub fn digest_of(status: &EventBusPermissionStatus) -> u64 {
-    digest(text(status).as_deref())
+    digest(kept(status).as_ref())
 }
 
-fn digest(status: Option<&str>) -> u64 {
+fn digest(status: Option<&Kept>) -> u64 {
     let mut hasher = DefaultHasher::new();
     status.hash(&mut hasher);
     hasher.finish()
 }
 
 /// An empty status is as good as none.
-fn text(status: &EventBusPermissionStatus) -> Option<Box<str>> {
-    let text = serde_json::to_string(status).ok().filter(|_| *status != EventBusPermissionStatus::default());
-    text.map(String::into_boxed_str)
+fn kept(status: &EventBusPermissionStatus) -> Option<Kept> {
+    let json = serde_json::to_string(status).ok().filter(|_| *status != EventBusPermissionStatus::default());
+    json.map(Kept::new)
 }
 
 /// What is used of an object's metadata. What it is managed by and by whom is longer than the rest of the object.
@@ -200,7 +201,7 @@ impl<'de> Deserialize<'de> for Permission {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Watched { metadata, spec: json, status } = Watched::deserialize(deserializer)?;
         let spec = part::<EventBusPermissionSpec>(&json);
-        let kept = match &spec {
+        let spec_json = match &spec {
             Ok(spec) => serde_json::to_string(spec).map_err(serde::de::Error::custom)?,
             Err(_) => json!({"eventBus": json.get("eventBus")}).to_string(),
         };
@@ -210,11 +211,11 @@ impl<'de> Deserialize<'de> for Permission {
         let deletion_policy = json.get("deletionPolicy").and_then(|policy| part(policy).ok()).unwrap_or_default();
         Ok(Self {
             metadata: metadata.into(),
-            spec: kept.into(),
+            spec: Kept::new(spec_json),
             management_policy,
             deletion_policy,
             unreadable: spec.err().map(String::into_boxed_str),
-            status: text(&status),
+            status: kept(&status),
             pinned_bus: status.event_bus.map(|bus| bus.arn.into()),
         })
     }

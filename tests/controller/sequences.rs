@@ -81,14 +81,14 @@ async fn an_allow_stays_out_while_the_deny_beside_it_does_not_fit() {
     let filler = json!({"Sid": "filler", "Effect": "Allow", "Principal": "*", "Action": "events:PutEvents", "Resource": bus_arn(BUS),
         "Condition": {"StringEquals": {"events:source": "x".repeat(500)}}});
     scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Put { statement: filler });
-    scene.granted("stands", &spec(&json!([account("a", "111122223333")]))).await;
+    scene.granted("elder", &spec(&json!([account("a", "111122223333")]))).await;
     let mut deny = raw("no", "Deny", "events:PutEvents");
     deny["raw"]["condition"] = json!({"StringEquals": {"events:source": ["y".repeat(300)]}});
 
     // A new object, and one that would grow beside a Deny that it did not have.
     let mark = scene.mark();
     for (name, yes) in
-        [("young", accounts("a", &["222233334444"])), ("stands", accounts("a", &["111122223333", "222233334444"]))]
+        [("new", accounts("a", &["222233334444"])), ("elder", accounts("a", &["111122223333", "222233334444"]))]
     {
         scene.apply(name, &spec(&json!([yes, deny]))).await;
         let object = scene.says(name, "PolicyFull").await;
@@ -96,7 +96,7 @@ async fn an_allow_stays_out_while_the_deny_beside_it_does_not_fit() {
         assert_eq!((reason(&object, "no"), reason(&object, "a")), ("PolicyFull", "DenyUnserved"));
         assert_eq!(scene.statement(name, "a-222233334444"), None);
     }
-    assert!(scene.statement("stands", "a-111122223333").is_some(), "what stood without it stays");
+    assert!(scene.statement("elder", "a-111122223333").is_some(), "what stood without it stays");
     let small = spec(&json!([account("a", "777788889999")]));
     scene.granted("small", &small).await;
     assert!(moments(&scene, mark).iter().all(|sids| !sids.iter().any(|sid| sid.ends_with("222233334444"))));
@@ -105,9 +105,9 @@ async fn an_allow_stays_out_while_the_deny_beside_it_does_not_fit() {
     scene.gone("small").await;
     let mark = scene.mark();
     scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Remove { sid: "filler".to_owned() });
-    scene.ready("stands").await;
+    scene.ready("elder").await;
     for sids in moments(&scene, mark) {
-        let of = |statement: &str| sids.contains(&scene.sid("stands", statement));
+        let of = |statement: &str| sids.contains(&scene.sid("elder", statement));
         assert!(of("no") || !of("a-222233334444"), "the Allow came before its Deny: {sids:?}");
     }
 }

@@ -242,13 +242,13 @@ async fn the_quota_is_used_to_the_last_character() {
         spec(&json!([fill("a"), fill("b"), long("c", vec!["f".repeat(200)]), long("d", sources)]))
     };
     // As a list it takes the brackets as well.
-    let nearly = more(left - 8);
-    let object = scene.granted("a", &nearly).await;
+    let whole = more(left - 8);
+    let object = scene.granted("a", &whole).await;
     let used = characters();
     assert!((10_230..=10_240).contains(&used), "{used}");
     let last = 10_240 - used;
     let grown = |by: usize| {
-        let mut grown = nearly.clone();
+        let mut grown = whole.clone();
         let sources = grown["statements"][3]["sources"].as_array_mut().unwrap();
         let longer = format!("{}{}", sources.last().unwrap().as_str().unwrap(), "i".repeat(by));
         *sources.last_mut().unwrap() = json!(longer);

@@ -10,7 +10,7 @@ use crate::document::Document;
 use crate::ids::Sid;
 use crate::ownership::Ownership;
 use crate::statement::{Claim, ShortForm};
-use crate::survey::{Survey, blocking_statement, obstacles};
+use crate::survey::{Pending, Survey, blocking_statement, obstacles};
 use crate::{room, steps};
 
 /// One call to the service.
@@ -166,6 +166,28 @@ pub fn plan(claims: &[Claim], live: &Document, ownership: &Ownership, limits: &L
         outcome = outcome.settle(&findings);
         (steps, before_read) = arranged(&outcome);
     }
+    // One at a time, a Deny can need the room that an Allow of its object makes only after it.
+    while let Some(puts) = too_long(&steps[..before_read], live, limits) {
+        let (left, others): (Vec<&Pending>, Vec<&Pending>) =
+            outcome.pending.iter().partition(|pending| puts.contains(pending.sid()));
+        for allow in others.into_iter().filter(|pending| !pending.is_deny()) {
+            if let Some(deny) = left.iter().find(|deny| deny.is_deny() && deny.object == allow.object) {
+                findings.insert(allow.sid().clone(), Obstacle::DenyUnserved { deny: deny.claim.name.clone() });
+            }
+        }
+        findings.extend(left.into_iter().map(|pending| (pending.sid().clone(), room::full(pending, live, limits))));
+        outcome = outcome.settle(&findings);
+        (steps, before_read) = arranged(&outcome);
+    }
     let findings = findings.into_iter().map(|(sid, obstacle)| Finding { sid, obstacle }).collect();
     Plan { steps, findings, before_read }
+}
+
+/// What a document would put that is longer than the quota allows and than the document that it replaces.
+fn too_long(steps: &[Step], live: &Document, limits: &Limits) -> Option<BTreeSet<Sid>> {
+    let longest = limits.characters.max(live.size());
+    steps.iter().find_map(|step| match step {
+        Step::PutDocument { text, puts, .. } if text.len() > longest && !puts.is_empty() => Some(puts.clone()),
+        _ => None,
+    })
 }

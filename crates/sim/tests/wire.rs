@@ -27,6 +27,16 @@ async fn malformed_requests_get_a_client_error() {
     assert_eq!((answer.status, answer.code().as_str()), (400, "SerializationException"), "not an object");
     let answer = post(&[signed, target], r#"{"Name": 7}"#).await;
     assert_eq!(answer.message(), "NUMBER_VALUE can not be converted to a String", "wrong type");
+    for (operation, body, message) in [
+        ("ListEventBuses", r#"{"Limit": "7"}"#, "STRING_VALUE can not be converted to a Integer"),
+        ("PutPermission", r#"{"Condition": [1]}"#, "START_ARRAY can not be converted to a Structure"),
+        ("RemovePermission", r#"{"RemoveAllPermissions": {}}"#, "START_OBJECT can not be converted to a Boolean"),
+        ("PutEvents", r#"{"Entries": true}"#, "TRUE_VALUE can not be converted to a List"),
+        ("PutEvents", r#"{"Entries": [false]}"#, "FALSE_VALUE can not be converted to a Structure"),
+    ] {
+        let answer = post(&[signed, ("x-amz-target", &format!("AWSEvents.{operation}"))], body).await;
+        assert_eq!((answer.code().as_str(), answer.message().as_str()), ("SerializationException", message));
+    }
     let answer = post(&[signed, ("x-amz-target", "AWSEvents.MakeTea")], "{}").await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "UnknownOperationException"), "unknown operation");
     let answer = post(&[signed, ("x-amz-target", "AWSEvents.AssumeRole")], "{}").await;
@@ -125,6 +135,26 @@ async fn pages_of_buses_show_each_once() {
 }
 
 #[tokio::test]
+async fn a_list_shows_what_has_changed_since_the_last_one() {
+    let sim = sim().await;
+    let role = format!("arn:aws:iam::{MEMBER}:role/app");
+    let id = sim.declare_principal(Principal { arn: role.clone(), ..Principal::default() }).unwrap();
+    let listed = async || call(&sim, "ListEventBuses", &json!({})).await.json()["EventBuses"][0].clone();
+    let before = listed().await;
+    assert_eq!(before["Policy"], Value::Null);
+    let document = json!({"Version": "2012-10-17", "Statement": [{"Sid": "s", "Effect": "Allow",
+        "Principal": {"AWS": role}, "Action": "events:PutEvents", "Resource": "*"}]});
+    assert_eq!(call(&sim, "PutPermission", &json!({"Policy": document.to_string()})).await.status, 200);
+    let granted = listed().await;
+    assert_eq!(granted["Policy"], document.to_string());
+    assert!(granted["LastModifiedTime"].as_f64() > before["LastModifiedTime"].as_f64());
+    assert!(sim.delete_principal(&role));
+    assert!(listed().await["Policy"].as_str().unwrap().contains(&id), "without a change of the policy, too");
+    assert_eq!(call(&sim, "RemovePermission", &json!({"StatementId": "s"})).await.status, 200);
+    assert_eq!(listed().await["Policy"], Value::Null);
+}
+
+#[tokio::test]
 async fn times_are_seconds_since_the_epoch() {
     let sim = sim().await;
     let bus = call(&sim, "DescribeEventBus", &json!({})).await.json();
@@ -176,6 +206,26 @@ async fn an_assumed_role_acts_in_its_account_until_it_expires() {
     let expired = try_call(&sim, &keys, REGION, "DescribeEventBus", &json!({})).await.unwrap();
     assert_eq!((expired.status, expired.code().as_str()), (400, "ExpiredTokenException"));
     assert_eq!(sts(&sim, &keys, "Action=GetCallerIdentity").await.code(), "ExpiredToken");
+}
+
+#[tokio::test]
+async fn an_invalid_assume_role_says_what_must_be() {
+    let sim = sim().await;
+    let role = format!("RoleArn=arn:aws:iam::{MEMBER}:role/busgrant");
+    for (form, message) in [
+        (
+            String::new(),
+            "2 validation errors detected: Value null at 'roleArn' failed to satisfy constraint: Member must not be null; Value null at 'roleSessionName'",
+        ),
+        (role.clone(), "1 validation error detected: Value null at 'roleSessionName'"),
+        (format!("{role}&RoleSessionName=a%20b"), "1 validation error detected: Value 'a b' at 'roleSessionName'"),
+        (format!("{role}&RoleSessionName=me&DurationSeconds=1"), "The requested DurationSeconds must be"),
+        (format!("{role}&RoleSessionName=me&DurationSeconds=soon"), "The requested DurationSeconds must be"),
+    ] {
+        let refused = sts(&sim, &Keys::account(OWNER), &format!("Action=AssumeRole&{form}")).await;
+        assert_eq!((refused.status, refused.code().as_str()), (400, "ValidationError"), "{form}");
+        assert!(element(&refused.body, "Message").starts_with(message), "{form}: {}", refused.body);
+    }
 }
 
 #[tokio::test]
