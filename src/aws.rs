@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,20 +17,21 @@ use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_eventbridge::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_eventbridge::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_eventbridge::operation::RequestId;
 use aws_sdk_eventbridge::types::Condition;
 use busgrant_policy::{AccountId, BusArn, Region, ShortForm, Sid};
 use thiserror::Error;
 
-use crate::port::{BusError, BusPage, BusState, EventBuses, Identity, RetryClass};
+use crate::port::{BusError, BusPage, BusState, EventBuses, Identity, MaySend, Receipt, RetryClass};
 
 /// The longest that a call may take to connect, where it may take that long at all.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// `EventBridge` and STS, with the credentials, Region and endpoint of the SDK's own environment.
-#[derive(Debug)]
 pub struct Aws {
     config: SdkConfig,
     call_limit: Duration,
+    may_send: MaySend,
     limits: TimeoutConfig,
     clients: Mutex<HashMap<Region, Client>>,
     known: Arc<Known>,
@@ -62,9 +64,22 @@ impl Known {
 #[derive(Debug)]
 struct Witness(Arc<Known>);
 
-/// Keeps back what is signed with any other.
-#[derive(Debug)]
-struct Fence(Arc<Known>);
+/// Keeps back what is signed with any other, and everything while it may not be sent.
+struct Fence {
+    known: Arc<Known>,
+    may_send: MaySend,
+}
+
+impl fmt::Debug for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fence")
+    }
+}
+
+/// A request was not sent: somebody else may be at it.
+#[derive(Debug, Error)]
+#[error("not sent: this process can't prove that it leads")]
+struct MayNotSend;
 
 /// A request was not sent: its key's account is not known.
 #[derive(Debug, Error)]
@@ -98,7 +113,10 @@ impl Intercept for Fence {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let mut keys = self.0.keys();
+        if !(self.may_send)() {
+            return Err(MayNotSend.into());
+        }
+        let mut keys = self.known.keys();
         if keys.key.is_some() && keys.key == key_of(context) {
             return Ok(());
         }
@@ -117,8 +135,8 @@ fn key_of(context: &BeforeTransmitInterceptorContextRef<'_>) -> Option<String> {
 
 impl Aws {
     /// Reads the environment: credentials, Region and endpoint as every AWS SDK finds them. One call may take as long as
-    /// `call_limit`, connecting and reading included.
-    pub async fn from_environment(call_limit: Duration) -> Self {
+    /// `call_limit`, connecting and reading included. `may_send` is asked before each call to a bus.
+    pub async fn from_environment(call_limit: Duration, may_send: MaySend) -> Self {
         let limits = TimeoutConfig::builder()
             .connect_timeout(CONNECT_LIMIT.min(call_limit))
             .operation_attempt_timeout(call_limit)
@@ -126,7 +144,7 @@ impl Aws {
             .build();
         let config = aws_config::from_env().load().await;
         let (known, asking) = (Arc::default(), tokio::sync::Mutex::default());
-        Self { config, call_limit, limits, clients: Mutex::default(), known, asking }
+        Self { config, call_limit, may_send, limits, clients: Mutex::default(), known, asking }
     }
 
     async fn client(&self, region: &Region) -> Result<Client, BusError> {
@@ -142,7 +160,7 @@ impl Aws {
                 .region(region)
                 .retry_config(RetryConfig::disabled())
                 .timeout_config(self.limits.clone())
-                .interceptor(Fence(Arc::clone(&self.known)))
+                .interceptor(Fence { known: Arc::clone(&self.known), may_send: Arc::clone(&self.may_send) })
                 .build();
             Client::from_conf(config)
         });
@@ -194,7 +212,7 @@ impl Aws {
 const WHO: &str = "GetCallerIdentity";
 
 fn of_identity(class: RetryClass, message: String) -> BusError {
-    BusError { class, operation: WHO, code: None, message }
+    BusError { class, operation: WHO, code: None, message, request_id: None }
 }
 
 impl EventBuses for Aws {
@@ -231,7 +249,7 @@ impl EventBuses for Aws {
         Ok(BusPage { buses, next: page.next_token })
     }
 
-    async fn put_statement(&self, bus: &BusArn, sid: &Sid, form: &ShortForm) -> Result<(), BusError> {
+    async fn put_statement(&self, bus: &BusArn, sid: &Sid, form: &ShortForm) -> Result<Receipt, BusError> {
         let call = self.client(bus.region()).await?.put_permission();
         let call = call.event_bus_name(bus.name().as_str()).statement_id(sid.as_str()).action("events:PutEvents");
         let call = match form {
@@ -245,6 +263,7 @@ impl EventBuses for Aws {
                     operation: "PutPermission",
                     code: None,
                     message: error.to_string(),
+                    request_id: None,
                 })?;
                 call.principal("*").condition(condition)
             }
@@ -252,32 +271,36 @@ impl EventBuses for Aws {
         written("PutPermission", call.send().await)
     }
 
-    async fn put_document(&self, bus: &BusArn, document: &str) -> Result<(), BusError> {
+    async fn put_document(&self, bus: &BusArn, document: &str) -> Result<Receipt, BusError> {
         let call =
             self.client(bus.region()).await?.put_permission().event_bus_name(bus.name().as_str()).policy(document);
         written("PutPermission", call.send().await)
     }
 
-    async fn remove_statement(&self, bus: &BusArn, sid: &Sid) -> Result<(), BusError> {
+    async fn remove_statement(&self, bus: &BusArn, sid: &Sid) -> Result<Receipt, BusError> {
         let call = self.client(bus.region()).await?.remove_permission();
         let call = call.event_bus_name(bus.name().as_str()).statement_id(sid.as_str());
         written("RemovePermission", call.send().await)
     }
 }
 
-fn written<T, E, R>(operation: &'static str, answer: Result<T, SdkError<E, R>>) -> Result<(), BusError>
+fn written<T, E, R>(operation: &'static str, answer: Result<T, SdkError<E, R>>) -> Result<Receipt, BusError>
 where
+    T: RequestId,
     E: ProvideErrorMetadata + Error + 'static,
-    R: std::fmt::Debug + 'static,
+    R: fmt::Debug + 'static,
 {
-    answer.map(drop).map_err(|error| failure(operation, &error, RetryClass::UnknownOutcome))
+    match answer {
+        Ok(taken) => Ok(Receipt { request_id: taken.request_id().map(str::to_owned) }),
+        Err(error) => Err(failure(operation, &error, RetryClass::UnknownOutcome)),
+    }
 }
 
 /// `unanswered` is what a call without an answer is worth: a read can be sent again, a write may have been done.
 fn failure<E, R>(operation: &'static str, error: &SdkError<E, R>, unanswered: RetryClass) -> BusError
 where
     E: ProvideErrorMetadata + Error + 'static,
-    R: std::fmt::Debug + 'static,
+    R: fmt::Debug + 'static,
 {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
     let class = match (code, error) {
@@ -285,6 +308,7 @@ where
         (None, _) if is_caused_by::<CredentialsError>(error) => RetryClass::NoCredentials,
         // Nothing was sent. The next call asks first.
         (None, _) if is_caused_by::<UnknownKey>(error) => RetryClass::Transient,
+        (None, _) if is_caused_by::<MayNotSend>(error) => RetryClass::NotSent,
         (None, SdkError::ConstructionFailure(_)) => RetryClass::Invalid,
         _ => unanswered,
     };
@@ -292,7 +316,8 @@ where
         Some(service) => service.message().map_or_else(|| service.to_string(), str::to_owned),
         None => chain(error),
     };
-    BusError { class, operation, code: code.map(str::to_owned), message }
+    let request_id = error.meta().request_id().map(str::to_owned);
+    BusError { class, operation, code: code.map(str::to_owned), message, request_id }
 }
 
 /// The codes that EventBridge and STS answer with. Validation, throttling and access errors are not in the service's model

@@ -32,6 +32,16 @@ pub struct BusPage {
     pub next: Option<String>,
 }
 
+/// What the service says of a write that it took.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// The service's name for the call, by which its support and its audit log find it.
+    pub request_id: Option<String>,
+}
+
+/// Whether a call may be sent now, asked as close to the wire as can be.
+pub type MaySend = std::sync::Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// The calls. Each is sent once and comes back within [`EventBuses::call_limit`]: trying again is the caller's.
 pub trait EventBuses: Send + Sync + 'static {
     /// The longest that a call may take before it is given up. It may still take effect afterwards.
@@ -55,13 +65,13 @@ pub trait EventBuses: Send + Sync + 'static {
         bus: &BusArn,
         sid: &Sid,
         form: &ShortForm,
-    ) -> impl Future<Output = Result<(), BusError>> + Send;
+    ) -> impl Future<Output = Result<Receipt, BusError>> + Send;
 
     /// Puts a whole document in place of the one that is there.
-    fn put_document(&self, bus: &BusArn, document: &str) -> impl Future<Output = Result<(), BusError>> + Send;
+    fn put_document(&self, bus: &BusArn, document: &str) -> impl Future<Output = Result<Receipt, BusError>> + Send;
 
     /// Removes one statement by its Sid.
-    fn remove_statement(&self, bus: &BusArn, sid: &Sid) -> impl Future<Output = Result<(), BusError>> + Send;
+    fn remove_statement(&self, bus: &BusArn, sid: &Sid) -> impl Future<Output = Result<Receipt, BusError>> + Send;
 }
 
 /// What may be done about a failed call.
@@ -120,4 +130,6 @@ pub struct BusError {
     pub code: Option<String>,
     /// What the service said.
     pub message: String,
+    /// The service's name for the call, where there was an answer.
+    pub request_id: Option<String>,
 }

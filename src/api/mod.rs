@@ -35,6 +35,10 @@ pub use status::{
 /// The API group.
 pub const GROUP: &str = "busgrant.dev";
 
+/// The annotation that has an object's bus looked at now, whatever its back-off: any value that is not yet in
+/// `status.lastHandledReconcileAt`, by custom the time.
+pub const RECONCILE_AT_ANNOTATION: &str = "busgrant.dev/reconcile-at";
+
 /// The annotation that stops puts and edits while its value is `"true"`. An annotation, since tools that undo changes
 /// to a spec leave it alone. Deletion ignores it.
 pub const PAUSED_ANNOTATION: &str = "busgrant.dev/paused";

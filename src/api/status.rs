@@ -16,6 +16,10 @@ pub struct EventBusPermissionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
+    /// The value that the annotation busgrant.dev/reconcile-at had when the bus was last looked at for this object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+
     /// Accepted: every statement of the spec can be served. Synced: the bus's policy held exactly these statements when last
     /// read. Ready: the summary of both. Reconciling and Stalled are there only while true: the controller is at work, or a
     /// person must act. docs/conditions.md lists the reasons.

@@ -1,26 +1,28 @@
-//! `busgrant controller`: flags to settings, clients, the metrics endpoint, and the end on a signal.
+//! `busgrant controller`: flags to settings, clients, the lease, and the end on a signal.
 
-use std::future::Future;
-use std::io::IsTerminal;
+use std::future::{Future, pending, ready};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use axum::Router;
-use axum::routing::get;
 use busgrant_policy::{AccountId, DocumentWrites, Owner};
 use clap::{Args, ValueEnum};
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, Config};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
+use super::log::{self, Format};
+use super::serve::serve;
 use crate::api::Consent;
 use crate::api::naming::default_owner;
 use crate::aws::Aws;
 use crate::controller;
+use crate::controller::health::Health;
 use crate::controller::kubernetes::bounded;
-use crate::controller::lease::Lease;
+use crate::controller::leadership::Leadership;
+use crate::controller::lease::{Lease, Terms};
 use crate::controller::metrics::Metrics;
 use crate::controller::settings::Settings;
 use crate::port::{EventBuses, RetryClass};
@@ -78,9 +80,13 @@ pub(super) struct Flags {
     #[arg(long, env = "BUSGRANT_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
-    /// Where /metrics, /healthz and /readyz are served, such as 0.0.0.0:8080; port 0 takes a free one. By default nowhere.
+    /// Where /metrics, /healthz, /readyz and /log are served, such as 0.0.0.0:8080; port 0 takes a free one. By default nowhere.
     #[arg(long, env = "BUSGRANT_METRICS_ADDR", default_value = "", hide_default_value = true)]
     metrics_addr: String,
+
+    /// Whether /metrics tells the conditions of every object by series of their own.
+    #[arg(long, env = "BUSGRANT_METRICS_PER_OBJECT", num_args = 0..=1, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    metrics_per_object: bool,
 
     /// Act only while holding the Lease of this owner, so that several replicas may run.
     #[arg(long, env = "BUSGRANT_LEADER_ELECT", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
@@ -90,12 +96,25 @@ pub(super) struct Flags {
     #[arg(long, env = "BUSGRANT_LEASE_NAMESPACE")]
     lease_namespace: Option<String>,
 
+    /// How long a leader that says nothing is believed to be there, before another replica takes over.
+    #[arg(long, env = "BUSGRANT_LEASE_DURATION", default_value = "15s", value_parser = duration)]
+    lease_duration: Duration,
+
+    /// How long a leader that can't renew its Lease goes on before it ends; shorter than --lease-duration.
+    #[arg(long, env = "BUSGRANT_LEASE_RENEW_DEADLINE", default_value = "10s", value_parser = duration)]
+    lease_renew_deadline: Duration,
+
+    /// How often the Lease is renewed, or tried for.
+    #[arg(long, env = "BUSGRANT_LEASE_RETRY_PERIOD", default_value = "2s", value_parser = duration)]
+    lease_retry_period: Duration,
+
     /// Logs as text for people or as JSON.
     #[arg(long, env = "BUSGRANT_LOG_FORMAT", default_value = "text", value_enum)]
-    log_format: LogFormat,
+    log_format: Format,
 
-    /// What is logged, as a filter such as info or busgrant=debug,kube=warn.
-    #[arg(long, env = "BUSGRANT_LOG", default_value = "info")]
+    /// What is logged, as a filter such as info or busgrant=debug,kube=warn. PUT to /log changes it while the controller
+    /// runs. At info, the AWS SDK's own `aws_config` logs the id of the access key that it found.
+    #[arg(long, env = "BUSGRANT_LOG", default_value = "info,aws_config=warn")]
     log: String,
 }
 
@@ -105,61 +124,87 @@ enum Writes {
     Deny,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
 /// Runs the controller until a signal ends it.
 pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
-    start_log(&flags)?;
-    let aws = Aws::from_environment(flags.aws_call_timeout).await;
+    let filter = log::start(flags.log_format, &flags.log)?;
+    let terms = flags.terms();
+    let leadership = if flags.leader_elect {
+        Leadership::by_lease(terms.good_for(flags.aws_call_timeout).map_err(anyhow::Error::msg)?)
+    } else {
+        Leadership::alone()
+    };
+    let asked = leadership.clone();
+    let aws = Aws::from_environment(flags.aws_call_timeout, Arc::new(move || asked.may_write())).await;
     ensure!(
         flags.outcome_wait > aws.call_limit(),
         "--outcome-wait must be longer than a call may take, {:?} (--aws-call-timeout)",
         aws.call_limit()
     );
+    let metrics = Metrics::new(flags.metrics_per_object);
+    let health = Health::new(leadership.clone());
+    serve(&flags.metrics_addr, metrics.clone(), health.clone(), filter).await?;
     check_account(&aws, flags.account_id.as_ref()).await?;
     let client = kubernetes_client().await?;
     let owner = match &flags.owner {
         Some(owner) => owner.clone(),
         None => cluster_owner(&client).await?,
     };
-    let metrics = Metrics::new();
-    serve_metrics(&flags.metrics_addr, metrics.clone()).await?;
-    let settings = Settings {
-        owner,
-        account: flags.account_id,
-        namespaces: flags.watch_namespaces,
-        consent: Consent { allow_public: flags.allow_public },
-        document_writes: match flags.document_writes {
-            Writes::Allow => DocumentWrites::Allow,
-            Writes::Deny => DocumentWrites::Deny,
-        },
-        policy_quota: flags.policy_quota,
-        sweep_interval: flags.sweep_interval,
-        outcome_wait: flags.outcome_wait,
-        requests_per_second: flags.aws_requests_per_second,
-        concurrency: flags.concurrency,
-    };
+    let leader_elect = flags.leader_elect;
+    let lease_namespace = flags.lease_namespace.clone();
+    let settings = flags.settings(owner);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), owner = %settings.owner, "busgrant controller starts");
     let stop = stop_signal()?.shared();
-    if !flags.leader_elect {
-        controller::run(aws, client, settings, metrics, stop).await;
+    if !leader_elect {
+        controller::run(aws, client, settings, metrics, health, ready(()), stop).await;
         return Ok(());
     }
-    let lease = lease(&client, flags.lease_namespace, &settings.owner);
-    let proved = tokio::select! {
-        proved = lease.acquire() => proved,
-        () = stop.clone() => return Ok(()),
+    metrics.tell_leadership(lease_name(&settings.owner), leadership.clone());
+    let lease = lease(&client, lease_namespace, lease_name(&settings.owner), terms, leadership);
+    let (acquired, leads) = oneshot::channel();
+    let acquire = async {
+        lease.acquire().await;
+        let _ = acquired.send(());
+    };
+    let keep = async {
+        match leads.await {
+            Ok(()) => lease.keep().await,
+            Err(_) => pending().await,
+        }
     };
     tokio::select! {
-        () = controller::run(aws, client, settings, metrics, stop) => lease.release().await,
+        () = controller::run(aws, client, settings, metrics, health, acquire, stop) => lease.release().await,
         // Whatever is under way ends with this process: somebody else may lead soon.
-        () = lease.keep(proved) => bail!("no longer leads"),
+        () = keep => bail!("no longer leads"),
     }
     Ok(())
+}
+
+impl Flags {
+    fn terms(&self) -> Terms {
+        Terms {
+            duration: self.lease_duration,
+            renew_deadline: self.lease_renew_deadline,
+            retry_period: self.lease_retry_period,
+        }
+    }
+
+    fn settings(self, owner: Owner) -> Settings {
+        Settings {
+            owner,
+            account: self.account_id,
+            namespaces: self.watch_namespaces,
+            consent: Consent { allow_public: self.allow_public },
+            document_writes: match self.document_writes {
+                Writes::Allow => DocumentWrites::Allow,
+                Writes::Deny => DocumentWrites::Deny,
+            },
+            policy_quota: self.policy_quota,
+            sweep_interval: self.sweep_interval,
+            outcome_wait: self.outcome_wait,
+            requests_per_second: self.aws_requests_per_second,
+            concurrency: self.concurrency,
+        }
+    }
 }
 
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + Sync + 'static> {
@@ -171,23 +216,16 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + Sync + 'sta
     })
 }
 
-fn lease(client: &Client, namespace: Option<String>, owner: &Owner) -> Lease {
+fn lease_name(owner: &Owner) -> String {
+    format!("busgrant-{owner}")
+}
+
+fn lease(client: &Client, namespace: Option<String>, name: String, terms: Terms, leadership: Leadership) -> Lease {
     let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "busgrant".to_owned());
     let started = jiff::Timestamp::now().as_nanosecond();
     let identity = format!("{host}_{}_{started}", std::process::id());
-    Lease::new(client.clone(), &namespace, format!("busgrant-{owner}"), identity)
-}
-
-fn start_log(flags: &Flags) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&flags.log).context("--log must be a filter such as info")?;
-    let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
-    match flags.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    Ok(())
+    Lease::new(client.clone(), &namespace, name, identity, terms, leadership)
 }
 
 /// The wrong account stops the start. Missing credentials do not: the objects say what is missing until they come.
@@ -224,29 +262,6 @@ async fn cluster_owner(client: &Client) -> anyhow::Result<Owner> {
     let answer = bounded(namespaces.get("kube-system")).await;
     let namespace = answer.context("the namespace kube-system can't be read to make an owner from: set --owner")?;
     Ok(default_owner(namespace.metadata.uid.as_deref().unwrap_or_default())?)
-}
-
-async fn serve_metrics(address: &str, metrics: Metrics) -> anyhow::Result<()> {
-    if address.is_empty() {
-        return Ok(());
-    }
-    // A port alone means every address, as elsewhere in Kubernetes.
-    let address = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() };
-    let listener = TcpListener::bind(&address).await.with_context(|| {
-        format!("--metrics-addr {address} can't be used: it must be a free address and port, such as 127.0.0.1:8080")
-    })?;
-    tracing::info!(address = %listener.local_addr()?, "serving /metrics, /healthz and /readyz");
-    let text = move || async move { metrics.text().map_err(|_| axum::http::StatusCode::INTERNAL_SERVER_ERROR) };
-    let routes = Router::new()
-        .route("/metrics", get(text))
-        .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(|| async { "ok" }));
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, routes).await {
-            tracing::error!(%error, "metrics are no longer served");
-        }
-    });
-    Ok(())
 }
 
 /// A number with ms, s, m or h behind it; alone it means seconds.

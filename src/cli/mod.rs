@@ -1,6 +1,8 @@
 //! The commands. Each flag is also an environment variable, and the SDK's own variables say which AWS.
 
 mod controller;
+mod log;
+mod serve;
 
 use clap::{Parser, Subcommand};
 
@@ -26,7 +28,7 @@ impl Arguments {
     /// Does what the arguments say.
     pub async fn run(self) -> anyhow::Result<()> {
         match self.command {
-            Command::Controller(flags) => controller::run(*flags).await,
+            Command::Controller(flags) => Box::pin(controller::run(*flags)).await,
             Command::Crds => print(&crd_yaml()?),
         }
     }

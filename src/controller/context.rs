@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use busgrant_policy::{AccountId, BusArn};
-use futures::FutureExt;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::RwLock;
 use tokio::time::Instant;
 
+use super::gauges::Observed;
+use super::health::is_filled;
 use super::index::{Index, Key};
+use super::leadership::Leadership;
 use super::ledger::Ledger;
 use super::metrics::Metrics;
 use super::permission::Permission;
@@ -20,6 +22,7 @@ use super::quarantine::Quarantine;
 use super::retry::Problem;
 use super::service::Service;
 use super::settings::Settings;
+use super::standing::Standing;
 use super::sweep::FirstLook;
 use super::worker::Worker;
 use crate::api::{EventBusPermissionStatus, Home, Reason};
@@ -52,6 +55,8 @@ pub struct Context<B> {
     pub metrics: Metrics,
     /// Publishes events about objects.
     pub recorder: Recorder,
+    /// Whether this process may write.
+    pub leadership: Leadership,
     /// When this process began to act.
     pub started: Instant,
     /// Objects that this process held first, by UID.
@@ -75,6 +80,7 @@ impl<B: EventBuses> Context<B> {
         stores: Vec<Store<Permission>>,
         metrics: Metrics,
         recorder: Recorder,
+        leadership: Leadership,
     ) -> Self {
         Self {
             service: Service::new(buses, settings.requests_per_second, metrics.clone()),
@@ -87,6 +93,7 @@ impl<B: EventBuses> Context<B> {
             first_look: FirstLook::default(),
             metrics,
             recorder,
+            leadership,
             started: Instant::now(),
             held: Mutex::default(),
             flights: RwLock::default(),
@@ -116,8 +123,7 @@ impl<B: EventBuses> Context<B> {
 
     /// Whether every object was seen that was there at the start.
     pub fn are_stores_filled(&self) -> bool {
-        let filled = |store: &Store<Permission>| matches!(store.wait_until_ready().now_or_never(), Some(Ok(())));
-        self.stores.iter().all(filled)
+        self.stores.iter().all(is_filled)
     }
 
     /// One object, as last seen.
@@ -262,6 +268,20 @@ impl<B: EventBuses> Context<B> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl<B: EventBuses> Observed for Context<B> {
+    fn each_object(&self, tell: &mut dyn FnMut(&str, &str, Standing)) {
+        for object in self.objects() {
+            if let Some(standing) = self.ledger.get(object.uid()).standing {
+                tell(object.namespace(), object.name(), standing);
+            }
+        }
+    }
+
+    fn queue_depth(&self) -> usize {
+        self.workers().iter().map(|(_, worker)| worker.open()).sum()
     }
 }
 

@@ -16,7 +16,7 @@ use super::rate::Urgency;
 use super::retry::{Attempts, Problem};
 use super::roster::{Role, Roster};
 use super::service::Turn;
-use super::writes::{Kind, Tally, is_gone, is_release, named, objects, summary, trespass, writes};
+use super::writes::{Kind, Tally, is_gone, is_release, log, named, objects, trespass, writes};
 use crate::api::Reason;
 use crate::port::{BusError, EventBuses, RetryClass};
 
@@ -180,6 +180,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             operation: "DescribeEventBus",
             code: None,
             message,
+            request_id: None,
         };
         if state.arn != self.bus.to_string() {
             return Err(unreadable(format!("{} was asked for and {} came", self.bus, state.arn)));
@@ -328,14 +329,9 @@ impl<'a, B: EventBuses> Flight<'a, B> {
     }
 
     async fn take(&self, step: &Step, turn: Turn) -> Result<(), BusError> {
-        tracing::info!(step = %summary(step), "write");
         let answer = self.context.service.write(self.bus, step, turn).await;
-        match &answer {
-            Err(error) if is_gone(step, error) => tracing::info!(step = %summary(step), "was not there"),
-            Err(error) => tracing::warn!(step = %summary(step), code = error.code, %error, "the write failed"),
-            Ok(()) => {}
-        }
-        answer
+        log(step, &self.memory.at_work, &answer);
+        answer.map(drop)
     }
 
     fn done(&mut self, step: &Step, sent: Instant) {

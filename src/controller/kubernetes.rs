@@ -32,6 +32,9 @@ pub enum Error {
     /// The API server did not answer in time.
     #[error("the API server did not answer within {} s", CALL_LIMIT.as_secs())]
     Timeout,
+    /// It was not asked: somebody else may lead by now.
+    #[error("not written: this process can't prove that it leads")]
+    NotLeading,
 }
 
 impl Error {
@@ -85,6 +88,11 @@ impl<B> Context<B> {
         }))
     }
 
+    /// What is sent to the API server is sent by the one that leads.
+    fn proved(&self) -> Result<(), Error> {
+        if self.leadership.may_write() { Ok(()) } else { Err(Error::NotLeading) }
+    }
+
     async fn set_finalizers(&self, object: &Permission, finalizers: Vec<String>) -> Result<(), Error> {
         let patch = json!({"metadata": {
             "uid": object.metadata.uid,
@@ -92,6 +100,7 @@ impl<B> Context<B> {
             "finalizers": finalizers,
         }});
         let api = self.api(object);
+        self.proved()?;
         bounded(api.patch(object.name(), &PatchParams::default(), &Patch::Merge(&patch))).await.map(drop)
     }
 
@@ -103,6 +112,7 @@ impl<B> Context<B> {
         let patch =
             json!({"metadata": {"uid": object.metadata.uid, "resourceVersion": version}, "status": whole(status)});
         let patch = Patch::Merge(&patch);
+        self.proved()?;
         let answer = bounded(api.patch_status(object.name(), &PatchParams::default(), &patch)).await?;
         self.metrics.status_write();
         self.ledger.wrote(&answer, status.clone());
@@ -138,7 +148,7 @@ impl<B> Context<B> {
 /// A status that, merged into another, leaves nothing of it: what it lacks is null.
 fn whole(status: &EventBusPermissionStatus) -> Value {
     let mut json = json!({
-        "conditions": null, "desiredStatements": null, "syncedStatements": null, "statements": null,
+        "lastHandledReconcileAt": null, "conditions": null, "desiredStatements": null, "syncedStatements": null, "statements": null,
         "eventBus": null, "policy": null, "plan": null, "writes": null,
     });
     if let (Some(all), Ok(Value::Object(said))) = (json.as_object_mut(), serde_json::to_value(status)) {

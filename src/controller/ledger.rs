@@ -2,11 +2,13 @@
 //! whatever the watch brings.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
 use super::permission::{Permission, digest_of};
+use super::standing::Standing;
 use crate::api::EventBusPermissionStatus;
 
 /// What of an object decides what is done for it. An object of the same fingerprint needs nothing new.
@@ -16,6 +18,8 @@ pub struct Fingerprint {
     deleting: bool,
     held: bool,
     paused: bool,
+    /// A hash of what somebody asked to have it looked at with.
+    asked: u64,
 }
 
 impl Fingerprint {
@@ -26,6 +30,7 @@ impl Fingerprint {
             deleting: object.is_deleting(),
             held: object.is_held(),
             paused: object.is_paused(),
+            asked: BuildHasherDefault::<DefaultHasher>::default().hash_one(object.reconcile_at()),
         }
     }
 }
@@ -37,6 +42,8 @@ pub struct Entry {
     pub served: Option<Fingerprint>,
     /// Whether the last read held exactly its statements.
     pub in_sync: bool,
+    /// What its status was told to say.
+    pub standing: Option<Standing>,
     /// Attempts in a row that did not end well.
     pub attempts: u32,
     /// When it is to be tried again, where nothing else happens before.

@@ -17,11 +17,14 @@ use serde_json::{Value, json};
 use super::kept::Kept;
 use crate::api::{
     DeletionPolicy, EventBus, EventBusPermission, EventBusPermissionSpec, EventBusPermissionStatus, ManagementPolicy,
-    PAUSED_ANNOTATION,
+    PAUSED_ANNOTATION, RECONCILE_AT_ANNOTATION,
 };
 
 /// Keeps an object from going before its statements are off the bus.
 pub const FINALIZER: &str = "busgrant.dev/statements";
+
+/// An annotation may be long, and the status is to stay short.
+const LONGEST_REQUEST: usize = 128;
 
 /// One object, as far as it can be read.
 #[derive(Debug, Clone)]
@@ -77,8 +80,16 @@ impl Permission {
 
     /// Whether puts and edits are stopped.
     pub fn is_paused(&self) -> bool {
-        let annotations = self.metadata.annotations.as_ref();
-        annotations.and_then(|a| a.get(PAUSED_ANNOTATION)).is_some_and(|value| value == "true")
+        self.annotation(PAUSED_ANNOTATION).is_some_and(|value| value == "true")
+    }
+
+    /// What somebody asked to have the bus looked at with, as the status repeats it.
+    pub fn reconcile_at(&self) -> Option<String> {
+        self.annotation(RECONCILE_AT_ANNOTATION).map(|value| value.chars().take(LONGEST_REQUEST).collect())
+    }
+
+    fn annotation(&self, name: &str) -> Option<&String> {
+        self.metadata.annotations.as_ref()?.get(name)
     }
 
     /// The spec, or what is wrong with it.
@@ -162,7 +173,7 @@ struct Metadata {
 impl From<Metadata> for ObjectMeta {
     fn from(metadata: Metadata) -> Self {
         let mut annotations = metadata.annotations.unwrap_or_default();
-        annotations.retain(|name, _| name == PAUSED_ANNOTATION);
+        annotations.retain(|name, _| name == PAUSED_ANNOTATION || name == RECONCILE_AT_ANNOTATION);
         Self {
             name: metadata.name,
             namespace: metadata.namespace,

@@ -12,6 +12,7 @@ use super::backoff::jittered;
 use super::context::Context;
 use super::kubernetes::Error;
 use super::ledger::Fingerprint;
+use super::metrics::Reconciled;
 use super::permission::Permission;
 use super::retry::Problem;
 use crate::api::Reason;
@@ -43,7 +44,17 @@ pub async fn reconcile_later<B: EventBuses>(object: Arc<Permission>, context: Ar
 
 /// An object at which the controller itself fails, fails alone.
 async fn guarded<B: EventBuses>(object: &Arc<Permission>, context: &Arc<Context<B>>) -> Result<Option<Instant>, Error> {
-    match AssertUnwindSafe(attend(object, context)).catch_unwind().await {
+    let began = Instant::now();
+    context.metrics.begins(context.settings.concurrency);
+    let attended = AssertUnwindSafe(attend(object, context)).catch_unwind().await;
+    let how = match &attended {
+        Ok(Ok(None)) => Reconciled::Success,
+        Ok(Ok(Some(_))) => Reconciled::RequeueAfter,
+        Ok(Err(_)) => Reconciled::Error,
+        Err(_) => Reconciled::Panic,
+    };
+    context.metrics.ended(how, began.elapsed());
+    match attended {
         Ok(attended) => attended,
         Err(_) => Ok(Some(context.isolate(object).await)),
     }
@@ -106,6 +117,7 @@ async fn attend<B: EventBuses>(object: &Arc<Permission>, context: &Arc<Context<B
         context.hold(object).await?;
         return Ok(None);
     }
+    context.metrics.queued();
     context.worker(&bus).ask(Arc::clone(object));
     // From here the bus's worker tries again by itself.
     Ok(None)
@@ -119,7 +131,6 @@ pub fn after_error<B>(object: &Permission, error: &Error, context: &Context<B>) 
 /// The pause after a call to Kubernetes failed: attempts are counted for each object, whatever the watch brings.
 fn pause_after<B>(object: &Permission, error: &Error, context: &Context<B>) -> Duration {
     tracing::warn!(namespace = object.namespace(), name = object.name(), %error, "tried again later");
-    context.metrics.reconcile("error");
     let mut attempts = 0;
     context.ledger.update(object.uid(), |entry| {
         if entry.served.as_ref() != Some(&Fingerprint::of(object)) {

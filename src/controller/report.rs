@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use busgrant_policy::{BusArn, DocumentWrites, Ownership};
+use busgrant_policy::{BusArn, Document, DocumentWrites, Ownership};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
@@ -14,12 +14,14 @@ use super::backoff::jittered;
 use super::context::Context;
 use super::flight::Landing;
 use super::foreign::ForeignChange;
+use super::gauges::BusNumbers;
 use super::judge::{Circumstances, Outcome, Verdict, count, judge, unworkable};
 use super::ledger::Fingerprint;
 use super::memory::Memory;
 use super::permission::Permission;
 use super::retry::{Problem, pause_between_flights};
 use super::roster::{Member, Role, Roster};
+use super::standing::Standing;
 use super::statements::Judged;
 use super::status::{BusFacts, differs, patience_ends, status};
 use super::writes::Tally;
@@ -63,7 +65,7 @@ impl<B: EventBuses> Context<B> {
         let ownership = roster.ownership(self, memory, &buried, false);
         let allowed = memory.quota(self.settings.policy_quota, now);
         let facts = BusFacts::of(bus, landing.read.as_ref(), allowed, &ownership);
-        self.metrics.flight(bus, landing.read.as_ref().map(|read| orphans(read, &ownership)));
+        self.metrics.flight(bus, landing.read.as_ref().map(|read| numbers(read, allowed, &ownership)));
         let settles = memory.next_change(now);
         let sent = landing.tallies.values().any(|tally| tally.sent);
         let read_at = landing.read_at.unwrap_or(now);
@@ -221,16 +223,30 @@ impl<B: EventBuses> Context<B> {
         let told = old.observed_generation == Some(object.generation()) && !object.is_deleting();
         let ready = is_ready(&old, object);
         let passing = (forgiven && ready) || (waits && told && !ready);
-        let new = status(&old, object.generation(), outcome, seen.facts, seen.tally, Timestamp::now());
+        let mut new = status(&old, object.generation(), outcome, seen.facts, seen.tally, Timestamp::now());
+        new.last_handled_reconcile_at = object.reconcile_at().or(new.last_handled_reconcile_at);
         if let Some(tally) = seen.tally {
-            self.tell_writes(object, tally, entry.in_sync && unchanged);
+            let drifted = entry.in_sync && unchanged;
+            if let Some(facts) = seen.facts.filter(|_| drifted) {
+                self.metrics.drift(&facts.bus, tally.put.len(), tally.removed.len());
+            }
+            self.tell_writes(object, tally, drifted);
+        }
+        let standing = Standing::of(&new.conditions, outcome.verdict.reason());
+        if standing.is_stalled() && !entry.standing.is_some_and(Standing::is_stalled) {
+            self.metrics.stalled();
         }
         let mut written = true;
         if old.observed_generation.is_some_and(|seen| seen > object.generation()) {
             tracing::debug!(object = object.name(), "a newer generation was reported already");
         } else if differs(&old, &new) && !passing {
             match self.write_status(object, &new).await {
-                Ok(()) => self.tell_trouble(object, &old, outcome),
+                Ok(()) => {
+                    let (namespace, name, generation) = (object.namespace(), object.name(), object.generation());
+                    let (ready, reason) = (standing.ready(), standing.reason.as_str());
+                    tracing::info!(namespace, name, generation, ready, reason, "status written");
+                    self.tell_trouble(object, &old, outcome);
+                }
                 Err(error) if error.is_gone() => {}
                 Err(error) => {
                     written = false;
@@ -257,6 +273,7 @@ impl<B: EventBuses> Context<B> {
             entry.in_sync = outcome.verdict == Verdict::InSync || (passing && entry.in_sync);
             entry.attempts = attempts;
             entry.retry_at = retry;
+            entry.standing = Some(standing);
         });
         retry
     }
@@ -330,11 +347,17 @@ fn until_patience_ends(status: &EventBusPermissionStatus, verdict: &Verdict) -> 
     Some(Duration::try_from(left).unwrap_or_default() + Duration::from_millis(100))
 }
 
-/// Live statements of this owner that belong to no object that is there.
-fn orphans(read: &busgrant_policy::Document, ownership: &Ownership) -> usize {
-    let orphaned = |sid: &str| {
-        !ownership.is_foreign(Some(sid))
-            && ownership.read(Some(sid)).is_none_or(|owned| ownership.stance(&owned.object).is_none())
-    };
-    read.statements().iter().filter_map(|live| live.sid()).filter(|sid| orphaned(sid)).count()
+/// A policy in numbers.
+fn numbers(read: &Document, allowed: usize, ownership: &Ownership) -> BusNumbers {
+    let orphaned = |sid: &str| ownership.read(Some(sid)).is_none_or(|owned| ownership.stance(&owned.object).is_none());
+    let sids = || read.statements().iter().map(|live| live.sid());
+    let foreign = sids().filter(|sid| ownership.is_foreign(*sid)).count();
+    let ours = sids().filter(|sid| !ownership.is_foreign(*sid));
+    BusNumbers {
+        characters: read.size(),
+        allowed,
+        own: read.statements().len() - foreign,
+        orphaned: ours.flatten().filter(|sid| orphaned(sid)).count(),
+        foreign,
+    }
 }

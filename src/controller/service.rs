@@ -1,12 +1,14 @@
 //! Every call to the bus service, at the rate that is allowed, and counted.
 
+use std::future::Future;
 use std::time::Duration;
 
 use busgrant_policy::{AccountId, BusArn, Region, Step};
+use tokio::time::Instant;
 
 use super::metrics::Metrics;
 use super::rate::{Rates, Urgency};
-use crate::port::{BusError, BusState, EventBuses, Identity, RetryClass};
+use crate::port::{BusError, BusState, EventBuses, Identity, Receipt, RetryClass};
 
 const DESCRIBE: &str = "DescribeEventBus";
 
@@ -45,9 +47,7 @@ impl<B: EventBuses> Service<B> {
 
     /// Whose credentials these are.
     pub async fn identity(&self) -> Result<Identity, BusError> {
-        let answer = self.buses.identity().await;
-        self.metrics.call("GetCallerIdentity", answer.as_ref().err());
-        answer
+        self.counted("GetCallerIdentity", self.buses.home_region().as_ref(), self.buses.identity()).await
     }
 
     /// Waits until a bus may be read.
@@ -57,9 +57,7 @@ impl<B: EventBuses> Service<B> {
 
     /// One bus, whose turn has come.
     pub async fn describe(&self, bus: &BusArn, _turn: Turn) -> Result<BusState, BusError> {
-        let answer = self.buses.describe(bus).await;
-        self.metrics.call(DESCRIBE, answer.as_ref().err());
-        answer
+        self.counted(DESCRIBE, Some(bus.region()), self.buses.describe(bus)).await
     }
 
     /// Every bus of an account and Region.
@@ -69,9 +67,7 @@ impl<B: EventBuses> Service<B> {
         let mut after = None;
         for _ in 0..MOST_PAGES {
             self.turn(account, region, Urgency::Other, OPERATION).await?;
-            let page = self.buses.list(region, after.as_deref()).await;
-            self.metrics.call(OPERATION, page.as_ref().err());
-            let page = page?;
+            let page = self.counted(OPERATION, Some(region), self.buses.list(region, after.as_deref())).await?;
             buses.extend(page.buses);
             // A token that comes again would have no end.
             match page.next.filter(|next| after.as_ref() != Some(next)) {
@@ -92,13 +88,26 @@ impl<B: EventBuses> Service<B> {
     }
 
     /// Sends a write, whose turn has come.
-    pub async fn write(&self, bus: &BusArn, step: &Step, _turn: Turn) -> Result<(), BusError> {
-        let answer = match step {
-            Step::PutStatement { sid, form } => self.buses.put_statement(bus, sid, form).await,
-            Step::PutDocument { text, .. } => self.buses.put_document(bus, text).await,
-            Step::RemoveStatement { sid } => self.buses.remove_statement(bus, sid).await,
+    pub async fn write(&self, bus: &BusArn, step: &Step, _turn: Turn) -> Result<Receipt, BusError> {
+        let call = async {
+            match step {
+                Step::PutStatement { sid, form } => self.buses.put_statement(bus, sid, form).await,
+                Step::PutDocument { text, .. } => self.buses.put_document(bus, text).await,
+                Step::RemoveStatement { sid } => self.buses.remove_statement(bus, sid).await,
+            }
         };
-        self.metrics.call(operation(step), answer.as_ref().err());
+        self.counted(operation(step), Some(bus.region()), call).await
+    }
+
+    async fn counted<T>(
+        &self,
+        operation: &'static str,
+        region: Option<&Region>,
+        call: impl Future<Output = Result<T, BusError>>,
+    ) -> Result<T, BusError> {
+        let began = Instant::now();
+        let answer = call.await;
+        self.metrics.call(operation, region.map(Region::as_str), answer.as_ref().err(), began.elapsed());
         answer
     }
 
@@ -115,6 +124,7 @@ impl<B: EventBuses> Service<B> {
             operation,
             code: None,
             message: "not sent: the controller is about to end".to_owned(),
+            request_id: None,
         })
     }
 }

@@ -81,7 +81,9 @@ async fn sweep_once<B: EventBuses>(context: &Arc<Context<B>>) {
             // A bus that the list lacks is no proof of anything: the worker asks for it by name.
             Ok(policies) => {
                 for (bus, worker) in &workers {
-                    worker.compare(policies.get(&bus.to_string()));
+                    if worker.compare(policies.get(&bus.to_string())) {
+                        context.metrics.confirmed(bus);
+                    }
                 }
             }
             // What is not allowed stays so: the buses are asked one by one, and their objects say what is missing.

@@ -1,7 +1,7 @@
 //! One worker for each bus: one flight at a time. Whoever asks while one is under way shares the next.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,7 +11,7 @@ use busgrant_policy::document::LiveStatement;
 use busgrant_policy::{BusArn, Document};
 use futures::FutureExt;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::Instrument;
 
 use super::backoff::jittered;
@@ -32,6 +32,12 @@ const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// The first pause before objects are tried again that Kubernetes gave no answer for.
 const AFTER_LEFT_OUT: Duration = Duration::from_millis(500);
+
+/// Who asks so soon after a flight is one of many that were changed at once: the next flight waits for those that follow, this
+/// long for each and no longer in all.
+const HEELS: Duration = Duration::from_millis(250);
+const GAP: Duration = Duration::from_millis(10);
+const LONGEST_GATHERING: Duration = Duration::from_millis(100);
 
 /// The way to a bus's worker.
 #[derive(Debug, Clone)]
@@ -64,8 +70,8 @@ struct SeenPolicy {
 
 #[derive(Debug)]
 enum Request {
-    /// An object wants to be served.
-    Serve(Arc<Permission>),
+    /// An object wants to be served, since then.
+    Serve(Arc<Permission>, Instant),
     /// An object was deleted before its statements were removed.
     Bury(Arc<Permission>),
     /// The bus was seen to differ from the last read.
@@ -77,17 +83,16 @@ impl Worker {
     pub fn start<B: EventBuses>(context: Arc<Context<B>>, bus: BusArn) -> Self {
         let (requests, inbox) = mpsc::unbounded_channel();
         let seen = Arc::new(Seen::default());
-        let span = tracing::info_span!(parent: None, "bus", %bus);
         let work = work(Arc::downgrade(&context), bus, inbox, Arc::clone(&seen));
         drop(context);
-        tokio::spawn(work.instrument(span));
+        tokio::spawn(work);
         Self { requests, seen }
     }
 
     /// Has an object served, by a flight that sees it as it is now or newer.
     pub fn ask(&self, object: Arc<Permission>) {
         self.seen.was_left.store(false, Ordering::Release);
-        self.send(Request::Serve(object));
+        self.send(Request::Serve(object, Instant::now()));
     }
 
     /// Has the statements removed of an object that is gone.
@@ -108,8 +113,9 @@ impl Worker {
         let _ = self.requests.send(request);
     }
 
-    /// Has the bus looked at, if its policy is not what it was last seen to be. Nothing: it was not to be seen.
-    pub fn compare(&self, policy: Option<&Option<String>>) {
+    /// Has the bus looked at, if its policy is not what it was last seen to be; gives whether it is. Nothing: it was not to
+    /// be seen.
+    pub fn compare(&self, policy: Option<&Option<String>>) -> bool {
         let mut seen = self.seen.policy();
         let same = match (&mut *seen, policy) {
             (Some(seen), Some(policy)) => seen.confirm(policy.as_deref()),
@@ -118,6 +124,12 @@ impl Worker {
         if !same {
             self.send(Request::Changed);
         }
+        same
+    }
+
+    /// Requests that are not dealt with yet.
+    pub fn open(&self) -> usize {
+        self.seen.open.load(Ordering::Acquire)
     }
 
     /// Whether nobody else can reach this worker, and it has nothing to do and to remember.
@@ -131,7 +143,7 @@ impl Worker {
 impl Request {
     fn object(self) -> Option<Arc<Permission>> {
         match self {
-            Self::Serve(object) => Some(object),
+            Self::Serve(object, _) => Some(object),
             Self::Bury(_) | Self::Changed => None,
         }
     }
@@ -170,7 +182,7 @@ async fn work<B: EventBuses>(
     seen: Arc<Seen>,
 ) {
     let mut memory = Memory::default();
-    let mut wake: Option<Instant> = None;
+    let (mut wake, mut landed): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
         let mut requests = Vec::new();
         tokio::select! {
@@ -184,22 +196,36 @@ async fn work<B: EventBuses>(
         while let Ok(request) = inbox.try_recv() {
             requests.push(request);
         }
+        if landed.is_some_and(|landed| landed.elapsed() < HEELS) {
+            gather(&mut inbox, &mut requests).await;
+        }
         let Some(context) = context.upgrade() else { return };
         for request in &requests {
             if let Request::Bury(object) = request {
                 memory.bury_object(object);
             }
         }
+        let began = Instant::now();
         if is_needed(&context, &requests, wake) {
             let _flying = context.flights.read().await;
             let changed = requests.iter().any(|request| matches!(request, Request::Changed));
             memory.confirmed = seen.policy().filter(|_| !changed).map(|seen| seen.at);
             // Boxed, so that a bus at rest has no room for a flight.
-            let flight = Box::pin(fly(&context, &bus, &mut memory, &seen, urgency(&requests)));
+            // One number for all that is logged of it.
+            let id = format!("{:016x}", RandomState::new().build_hasher().finish());
+            let span = tracing::info_span!(parent: None, "flight", %bus, reconcile_id = id);
+            let flight = fly(&context, &bus, &mut memory, &seen, urgency(&requests)).instrument(span);
+            let flight = Box::pin(flight);
             wake = match AssertUnwindSafe(flight).catch_unwind().await {
                 Ok(wake) => wake,
                 Err(_) => Some(after_panic(&context, &mut memory).await),
             };
+        }
+        landed = Some(Instant::now());
+        for request in &requests {
+            if let Request::Serve(_, asked) = request {
+                context.metrics.served(began.saturating_duration_since(*asked), began.elapsed());
+            }
         }
         let dealt_with = requests.len();
         // A flight may have had to leave an object out, or it may mean another bus by now.
@@ -216,6 +242,14 @@ async fn work<B: EventBuses>(
         let is_idle = wake.is_none() && memory.is_blank(Instant::now()) && !holds_ours;
         seen.is_idle.store(is_idle, Ordering::Release);
         seen.open.fetch_sub(dealt_with, Ordering::AcqRel);
+    }
+}
+
+/// Waits until nobody asks any more, or long enough.
+async fn gather(inbox: &mut mpsc::UnboundedReceiver<Request>, requests: &mut Vec<Request>) {
+    let until = Instant::now() + LONGEST_GATHERING;
+    while let Ok(Some(request)) = timeout_at(until.min(Instant::now() + GAP), inbox.recv()).await {
+        requests.push(request);
     }
 }
 
@@ -240,7 +274,7 @@ async fn after_panic<B: EventBuses>(context: &Context<B>, memory: &mut Memory) -
 fn is_needed<B>(context: &Context<B>, requests: &[Request], wake: Option<Instant>) -> bool {
     let now = Instant::now();
     let open = requests.iter().any(|request| match request {
-        Request::Serve(object) => !context.ledger.is_served(object, now),
+        Request::Serve(object, _) => !context.ledger.is_served(object, now),
         Request::Bury(_) | Request::Changed => true,
     });
     open || wake.is_some_and(|wake| wake <= now)
@@ -249,7 +283,7 @@ fn is_needed<B>(context: &Context<B>, requests: &[Request], wake: Option<Instant
 /// Whether something is to be taken away.
 fn urgency(requests: &[Request]) -> Urgency {
     let removes = |request: &Request| match request {
-        Request::Serve(object) => object.is_deleting(),
+        Request::Serve(object, _) => object.is_deleting(),
         Request::Bury(_) => true,
         Request::Changed => false,
     };

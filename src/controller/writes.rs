@@ -1,12 +1,14 @@
 //! The writes of a flight: what each does to which statements, and what was done for each object.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use busgrant_policy::{Document, ObjectId, Owner, Ownership, Sid, Stance, Step};
 
+use super::permission::Permission;
 use super::retry::Problem;
 use crate::api::Reason;
-use crate::port::{BusError, RetryClass};
+use crate::port::{BusError, Receipt, RetryClass};
 
 /// What one flight did for one object.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -85,8 +87,33 @@ pub fn is_gone(step: &Step, error: &BusError) -> bool {
     error.class == RetryClass::NotFound && matches!(step, Step::RemoveStatement { .. })
 }
 
+/// Says what was written for which objects, and what the service said.
+pub fn log(step: &Step, objects: &[Arc<Permission>], answer: &Result<Receipt, BusError>) {
+    let step_text = summary(step);
+    let (namespace, name, generation, others) = match objects {
+        [] => Default::default(),
+        [first, others @ ..] => (Some(first.namespace()), Some(first.name()), Some(first.generation()), others.len()),
+    };
+    let also = (others > 0).then_some(others);
+    match answer {
+        Ok(Receipt { request_id }) => {
+            tracing::info!(namespace, name, generation, also, step = step_text, aws_request_id = request_id, "written");
+        }
+        Err(BusError { request_id, .. }) if answer.as_ref().is_err_and(|error| is_gone(step, error)) => {
+            tracing::info!(namespace, name, step = step_text, aws_request_id = request_id, "was not there");
+        }
+        Err(error) => {
+            let BusError { code, request_id, .. } = error;
+            tracing::warn!(
+                namespace, name, generation, also, step = step_text, code, aws_request_id = request_id, %error,
+                "the write failed"
+            );
+        }
+    }
+}
+
 /// A step in a few words, for the log.
-pub fn summary(step: &Step) -> String {
+fn summary(step: &Step) -> String {
     match step {
         Step::PutStatement { sid, .. } => format!("put {sid}"),
         Step::RemoveStatement { sid } => format!("remove {sid}"),

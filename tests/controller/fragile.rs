@@ -1,13 +1,16 @@
 //! The controller failing at an object: here the service that it calls panics where that object's statement is put.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use busgrant::api::{Consent, crd_yaml};
+use busgrant::controller::health::Health;
+use busgrant::controller::leadership::Leadership;
 use busgrant::controller::metrics::Metrics;
 use busgrant::controller::{self, settings::Settings};
-use busgrant::port::{BusError, BusPage, BusState, EventBuses, Identity, RetryClass};
+use busgrant::port::{BusError, BusPage, BusState, EventBuses, Identity, Receipt, RetryClass};
 use busgrant_policy::{BusArn, DocumentWrites, Region, ShortForm, Sid};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::gvk::GroupVersionKind;
@@ -52,21 +55,21 @@ impl EventBuses for Fragile {
         Ok(BusPage::default())
     }
 
-    async fn put_statement(&self, _: &BusArn, sid: &Sid, form: &ShortForm) -> Result<(), BusError> {
-        let ShortForm::Account(account) = form else { return Ok(()) };
+    async fn put_statement(&self, _: &BusArn, sid: &Sid, form: &ShortForm) -> Result<Receipt, BusError> {
+        let ShortForm::Account(account) = form else { return Ok(Receipt::default()) };
         assert_ne!(account.as_str(), FATAL);
         self.0.lock().unwrap().insert(sid.clone(), account.to_string());
-        Ok(())
+        Ok(Receipt::default())
     }
 
-    async fn put_document(&self, _: &BusArn, _: &str) -> Result<(), BusError> {
+    async fn put_document(&self, _: &BusArn, _: &str) -> Result<Receipt, BusError> {
         let message = "this bus takes no documents".to_owned();
-        Err(BusError { class: RetryClass::Invalid, operation: "PutPermission", code: None, message })
+        Err(BusError { class: RetryClass::Invalid, operation: "PutPermission", code: None, message, request_id: None })
     }
 
-    async fn remove_statement(&self, _: &BusArn, sid: &Sid) -> Result<(), BusError> {
+    async fn remove_statement(&self, _: &BusArn, sid: &Sid) -> Result<Receipt, BusError> {
         self.0.lock().unwrap().remove(sid);
-        Ok(())
+        Ok(Receipt::default())
     }
 }
 
@@ -88,10 +91,18 @@ async fn an_object_at_which_the_controller_fails_fails_alone() {
         concurrency: 4,
     };
     let (stop, stopped) = oneshot::channel::<()>();
-    let metrics = Metrics::new();
+    let metrics = Metrics::new(true);
+    let health = Health::new(Leadership::alone());
     let ended = async { drop(stopped.await) };
-    let running =
-        tokio::spawn(controller::run(Fragile::default(), kubernetes.clone(), settings, metrics.clone(), ended));
+    let running = tokio::spawn(controller::run(
+        Fragile::default(),
+        kubernetes.clone(),
+        settings,
+        metrics.clone(),
+        health,
+        ready(()),
+        ended,
+    ));
 
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("busgrant.dev", "v1alpha1", "EventBusPermission"));
     let api: Api<DynamicObject> = Api::namespaced_with(kubernetes, &namespace, &kind);
@@ -121,7 +132,10 @@ async fn an_object_at_which_the_controller_fails_fails_alone() {
     says("after", "ready", &ready).await;
     says("before", "still ready", &ready).await;
     assert!(
-        metrics.text().unwrap().contains("controller_runtime_reconcile_panics_total 1"),
+        metrics
+            .text()
+            .unwrap()
+            .contains("controller_runtime_reconcile_panics_total{controller=\"eventbuspermission\"} 1"),
         "{}",
         metrics.text().unwrap()
     );

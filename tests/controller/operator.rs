@@ -33,6 +33,8 @@ pub(super) struct Start {
     pub(super) region: Option<&'static str>,
     /// The account whose credentials it has; empty for none at all.
     pub(super) account: Option<&'static str>,
+    /// The key, secret and token of a role's session, instead.
+    pub(super) session: Option<[String; 3]>,
     /// Where it finds the credentials of a role, instead.
     pub(super) credentials_from: Option<String>,
     /// What it logs, instead of its own decisions.
@@ -74,7 +76,9 @@ impl Operator {
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap());
         let account = start.account.unwrap_or(super::scene::ACCOUNT);
-        if let Some(url) = &start.credentials_from {
+        if let Some([key, secret, token]) = &start.session {
+            command.env("AWS_ACCESS_KEY_ID", key).env("AWS_SECRET_ACCESS_KEY", secret).env("AWS_SESSION_TOKEN", token);
+        } else if let Some(url) = &start.credentials_from {
             command.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", url);
         } else if !account.is_empty() {
             let [secret, token, _] = CANARIES;
@@ -85,29 +89,39 @@ impl Operator {
         Self { child, log }
     }
 
-    /// Asks it to end, and waits until it has.
-    pub(super) async fn stop(self) {
-        let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+    /// Sends it a signal.
+    pub(super) fn signal(&self, name: &str) {
+        let told = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(told.success());
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(super) async fn stop(mut self) {
+        self.signal("TERM");
         let log = self.log.clone();
         assert!(self.ended().await, "{}", std::fs::read_to_string(log).unwrap());
     }
 
     /// Waits until it has ended, and tells whether with success.
-    pub(super) async fn ended(mut self) -> bool {
+    pub(super) async fn ended(&mut self) -> bool {
         let ended = eventually("the operator ends", PATIENCE, async || self.child.try_wait().unwrap().ok_or("it runs"));
         ended.await.success()
     }
 
     /// Its metrics, once it serves them.
     pub(super) fn metrics(&self) -> Option<String> {
+        self.answer("GET /metrics HTTP/1.0\r\n\r\n")
+    }
+
+    /// Its answer to a request, once it serves them.
+    pub(super) fn answer(&self, request: &str) -> Option<String> {
         let log = std::fs::read_to_string(&self.log).unwrap();
         let line = log.lines().find(|line| line.contains("serving /metrics"))?;
         let address = line.split("address=").nth(1)?.split_whitespace().next()?;
         let mut connection = TcpStream::connect(address).ok()?;
         // One that was stopped answers nothing.
         connection.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
+        connection.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer).ok()?;
         Some(answer)

@@ -122,16 +122,26 @@ impl Scene {
         fs::write(&self.environment.kubeconfig, kubeconfig_of(&gate.url)).unwrap();
     }
 
+    /// From the next start on the operator reaches Kubernetes without a gate.
+    pub(super) fn go_directly(&mut self) {
+        fs::write(&self.environment.kubeconfig, kubeconfig_of(&self.front.url)).unwrap();
+    }
+
     /// Starts the operator, with these flags beside those of every scene.
     pub(super) fn start(&mut self, flags: &[&'static str]) {
         self.start_as(&Start { flags: flags.to_vec(), ..Start::default() });
     }
 
     pub(super) fn start_as(&mut self, start: &Start) {
+        self.operator = Some(self.start_beside(start));
+    }
+
+    /// Starts an operator that the scene does not look after.
+    pub(super) fn start_beside(&mut self, start: &Start) -> Operator {
         self.turn();
         let operator = Operator::start(&self.environment, start, &self.directory, self.logs.len());
         self.logs.push(operator.log.clone());
-        self.operator = Some(operator);
+        operator
     }
 
     /// Ends the operator as Kubernetes does.
@@ -148,7 +158,12 @@ impl Scene {
         self.operator = None;
     }
 
-    fn turn(&self) {
+    /// The running operator.
+    pub(super) fn operator(&self) -> &Operator {
+        self.operator.as_ref().unwrap()
+    }
+
+    pub(super) fn turn(&self) {
         self.turns.borrow_mut().push(self.sim.mark());
     }
 

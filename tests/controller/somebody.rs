@@ -44,7 +44,21 @@ impl SomebodyElse {
 
 /// A client with the credentials of another role in the bus's account.
 async fn client(scene: &Scene) -> aws_sdk_eventbridge::Client {
-    let role = format!("arn:aws:iam::{ACCOUNT}:role/{}", SOMEBODY_ELSE.split('/').nth(1).unwrap());
+    let role = SOMEBODY_ELSE.split('/').nth(1).unwrap();
+    let [key, secret, token] = session(scene, role, "test").await;
+    let config = aws_sdk_eventbridge::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(scene.sim.endpoint())
+        .retry_config(RetryConfig::disabled())
+        .credentials_provider(Credentials::new(key, secret, Some(token), None, "test"))
+        .build();
+    aws_sdk_eventbridge::Client::from_conf(config)
+}
+
+/// The key, secret and token of a session of a role in the bus's account.
+pub(super) async fn session(scene: &Scene, role: &str, name: &str) -> [String; 3] {
+    let role = format!("arn:aws:iam::{ACCOUNT}:role/{role}");
     let trust = vec![Trust { account: ACCOUNT.to_owned(), external_id: None }];
     scene.sim.declare_principal(Principal { arn: role.clone(), trust, ..Principal::default() }).unwrap();
     let sts = aws_sdk_sts::Config::builder()
@@ -53,16 +67,7 @@ async fn client(scene: &Scene) -> aws_sdk_eventbridge::Client {
         .endpoint_url(scene.sim.endpoint())
         .credentials_provider(Credentials::new(ACCOUNT, "secret", None, None, "test"))
         .build();
-    let assumed =
-        aws_sdk_sts::Client::from_conf(sts).assume_role().role_arn(role).role_session_name("test").send().await;
+    let assumed = aws_sdk_sts::Client::from_conf(sts).assume_role().role_arn(role).role_session_name(name).send().await;
     let session = assumed.unwrap().credentials.unwrap();
-    let (key, secret) = (session.access_key_id, session.secret_access_key);
-    let config = aws_sdk_eventbridge::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(REGION))
-        .endpoint_url(scene.sim.endpoint())
-        .retry_config(RetryConfig::disabled())
-        .credentials_provider(Credentials::new(key, secret, Some(session.session_token), None, "test"))
-        .build();
-    aws_sdk_eventbridge::Client::from_conf(config)
+    [session.access_key_id, session.secret_access_key, session.session_token]
 }

@@ -1,0 +1,185 @@
+//! What stands at the moment when metrics are asked for: buses by their policy, objects by their conditions.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use busgrant_policy::BusArn;
+use jiff::Timestamp;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use super::leadership::Leadership;
+use super::standing::Standing;
+
+/// The policy of a bus in numbers, as last read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BusNumbers {
+    /// Its length in characters.
+    pub characters: usize,
+    /// How long it may be.
+    pub allowed: usize,
+    /// Statements of this owner.
+    pub own: usize,
+    /// Those of them that no object claims.
+    pub orphaned: usize,
+    /// Everybody else's statements.
+    pub foreign: usize,
+}
+
+type Number = fn(&BusNumbers) -> usize;
+
+/// Where what stands is looked up.
+pub trait Observed: Send + Sync {
+    /// Tells namespace, name and standing of each object.
+    fn each_object(&self, tell: &mut dyn FnMut(&str, &str, Standing));
+
+    /// How many objects wait for their bus, or are being served.
+    fn queue_depth(&self) -> usize;
+}
+
+/// Gauges that are made when they are asked for.
+pub struct Gauges {
+    per_object: bool,
+    buses: Mutex<BTreeMap<BusArn, (BusNumbers, Timestamp)>>,
+    leadership: OnceLock<(String, Leadership)>,
+    observed: OnceLock<Weak<dyn Observed>>,
+}
+
+impl Gauges {
+    /// None yet. With `per_object`, every object's conditions are told by series of their own.
+    pub fn new(per_object: bool) -> Self {
+        Self { per_object, buses: Mutex::default(), leadership: OnceLock::new(), observed: OnceLock::new() }
+    }
+
+    fn buses(&self) -> MutexGuard<'_, BTreeMap<BusArn, (BusNumbers, Timestamp)>> {
+        self.buses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A bus was read.
+    pub fn read(&self, bus: &BusArn, numbers: BusNumbers) {
+        self.buses().insert(bus.clone(), (numbers, Timestamp::now()));
+    }
+
+    /// A bus was seen to be as it was last read.
+    pub fn confirmed(&self, bus: &BusArn) {
+        if let Some((_, at)) = self.buses().get_mut(bus) {
+            *at = Timestamp::now();
+        }
+    }
+
+    /// A bus has no objects any more.
+    pub fn forget(&self, bus: &BusArn) {
+        self.buses().remove(bus);
+    }
+
+    /// Whether this process leads is told from now on.
+    pub fn tell_leadership(&self, lease: String, leadership: Leadership) {
+        // There is one lease in a process.
+        let _ = self.leadership.set((lease, leadership));
+    }
+
+    /// What stands is looked up there from now on.
+    pub fn look_at(&self, observed: Weak<dyn Observed>) {
+        // There is one controller in a process.
+        let _ = self.observed.set(observed);
+    }
+
+    fn encode_buses(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let buses: Vec<_> = self.buses().iter().map(|(bus, known)| (bus.to_string(), *known)).collect();
+        let one: [(&str, &str, Number); 3] = [
+            ("busgrant_policy_characters", "Length of the bus's policy", |n| n.characters),
+            ("busgrant_policy_characters_allowed", "How long it may be", |n| n.allowed),
+            ("busgrant_orphaned_statements", "Live statements of this owner that no object claims", |n| n.orphaned),
+        ];
+        for (name, help, number) in one {
+            let mut family = Rows::of(encoder, name, help)?;
+            for (bus, (numbers, _)) in &buses {
+                family.row(&[("bus", bus)], count(number(numbers)))?;
+            }
+        }
+        let mut family = Rows::of(encoder, "busgrant_statements", "Statements of the bus's policy, by whose they are")?;
+        for (bus, (numbers, _)) in &buses {
+            family.row(&[("bus", bus), ("owner", "self")], count(numbers.own))?;
+            family.row(&[("bus", bus), ("owner", "foreign")], count(numbers.foreign))?;
+        }
+        let help = "When the bus's policy was last read, or seen to be as last read";
+        let mut family = Rows::of(encoder, "busgrant_last_sync_timestamp_seconds", help)?;
+        for (bus, (_, at)) in &buses {
+            family.row(&[("bus", bus)], at.as_duration().as_secs_f64())?;
+        }
+        Ok(())
+    }
+
+    fn encode_objects(&self, encoder: &mut DescriptorEncoder<'_>, observed: &dyn Observed) -> fmt::Result {
+        let (mut by_standing, mut objects) = (BTreeMap::<_, usize>::new(), Vec::new());
+        observed.each_object(&mut |namespace, name, standing| {
+            *by_standing.entry((standing.ready(), standing.reason.as_str())).or_default() += 1;
+            if self.per_object {
+                objects.push((namespace.to_owned(), name.to_owned(), standing));
+            }
+        });
+        let help = "EventBusPermissions, by the condition Ready and its reason";
+        let mut family = Rows::of(encoder, "busgrant_permissions", help)?;
+        for ((ready, reason), number) in by_standing {
+            family.row(&[("ready", ready), ("reason", reason)], count(number))?;
+        }
+        if !self.per_object {
+            return Ok(());
+        }
+        let help = "1 for each condition of each EventBusPermission, with the status that it has";
+        let mut family = Rows::of(encoder, "busgrant_condition", help)?;
+        for (namespace, name, standing) in &objects {
+            for (kind, status) in standing.conditions() {
+                let labels = [("namespace", &**namespace), ("name", name), ("type", kind), ("status", status)];
+                family.row(&labels, 1_i64)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Collector for Gauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_buses(&mut encoder)?;
+        if let Some((lease, leadership)) = self.leadership.get() {
+            let help = "Whether this process leads";
+            let mut family = Rows::of(&mut encoder, "leader_election_master_status", help)?;
+            family.row(&[("name", lease)], i64::from(leadership.leads()))?;
+        }
+        let Some(observed) = self.observed.get().and_then(Weak::upgrade) else { return Ok(()) };
+        let help = "Objects that wait for their bus, or are being served";
+        let mut family = Rows::of(&mut encoder, "workqueue_depth", help)?;
+        let labels = [("controller", "eventbuspermission"), ("name", "eventbuspermission")];
+        family.row(&labels, count(observed.queue_depth()))?;
+        self.encode_objects(&mut encoder, &*observed)
+    }
+}
+
+impl fmt::Debug for Gauges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gauges")
+    }
+}
+
+/// The rows of one gauge.
+struct Rows<'a>(prometheus_client::encoding::MetricEncoder<'a>);
+
+impl<'a> Rows<'a> {
+    fn of(encoder: &'a mut DescriptorEncoder<'_>, name: &'a str, help: &str) -> Result<Self, fmt::Error> {
+        Ok(Self(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?))
+    }
+
+    fn row<N: EncodeGaugeValue>(&mut self, labels: &[(&str, &str)], value: N) -> fmt::Result
+    where
+        ConstGauge<N>: EncodeMetric,
+    {
+        ConstGauge::new(value).encode(self.0.encode_family(&labels)?)
+    }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

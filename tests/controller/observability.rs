@@ -1,0 +1,157 @@
+//! What the operator tells those who run it: probes, metrics, its log.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::operator::Start;
+use super::scene::{Scene, account, spec};
+use crate::support::{PATIENCE, eventually};
+
+fn grant() -> Value {
+    spec(&json!([account("a", "111122223333")]))
+}
+
+/// The value of the one series that begins so.
+fn value(metrics: &str, series: &str) -> Option<f64> {
+    let line = metrics.lines().find(|line| line.starts_with(series))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+#[tokio::test]
+async fn it_is_ready_once_it_has_seen_the_objects() {
+    let scene = Scene::running("readyz").await;
+    eventually("ready", PATIENCE, async || {
+        let answer = scene.operator().answer("GET /readyz HTTP/1.0\r\n\r\n").unwrap_or_default();
+        answer.ends_with("leader").then_some(()).ok_or(answer)
+    })
+    .await;
+    assert!(scene.operator().answer("GET /healthz HTTP/1.0\r\n\r\n").unwrap().ends_with("ok"));
+}
+
+#[tokio::test]
+async fn metrics_tell_what_stands_and_what_was_done() {
+    let scene = Scene::running("metrics").await;
+    scene.granted("billing", &grant()).await;
+    let metrics = scene.metrics().unwrap();
+    let bus = r#"bus="arn:aws:events:eu-west-1:123456789012:event-bus/orders""#;
+    let object = format!(r#"namespace="{}",name="billing""#, scene.namespace);
+    for (series, wanted) in [
+        (format!("busgrant_condition{{{object},type=\"Ready\",status=\"True\"}}"), 1.0),
+        ("busgrant_permissions{ready=\"True\",reason=\"InSync\"}".to_owned(), 1.0),
+        (format!("busgrant_statements{{{bus},owner=\"self\"}}"), 1.0),
+        (format!("busgrant_statements{{{bus},owner=\"foreign\"}}"), 0.0),
+        (format!("busgrant_policy_characters_allowed{{{bus}}}"), 10_240.0),
+        (format!("busgrant_orphaned_statements{{{bus}}}"), 0.0),
+        ("busgrant_aws_requests_total{operation=\"PutPermission\",code=\"ok\",region=\"eu-west-1\"}".to_owned(), 1.0),
+        ("busgrant_aws_request_duration_seconds_count{operation=\"PutPermission\"}".to_owned(), 1.0),
+        ("controller_runtime_reconcile_errors_total{controller=\"eventbuspermission\"}".to_owned(), 0.0),
+        ("workqueue_depth{controller=\"eventbuspermission\",name=\"eventbuspermission\"}".to_owned(), 0.0),
+    ] {
+        assert_eq!(value(&metrics, &series), Some(wanted), "{series} in {metrics}");
+    }
+    let length = scene.sim.policy_text("123456789012", "eu-west-1", "orders").unwrap().len();
+    let characters = value(&metrics, &format!("busgrant_policy_characters{{{bus}}}"));
+    assert_eq!(characters.map(|number| number.to_string()), Some(length.to_string()));
+    for series in [
+        "controller_runtime_reconcile_total{controller=\"eventbuspermission\",result=\"success\"}",
+        "controller_runtime_reconcile_time_seconds_count{",
+        "workqueue_adds_total{",
+        "workqueue_work_duration_seconds_count{",
+        "busgrant_build_info{version=",
+        "busgrant_last_sync_timestamp_seconds{",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+        "process_cpu_seconds_total",
+    ] {
+        assert!(value(&metrics, series).is_some_and(|value| value >= 0.0), "{series} is not in {metrics}");
+    }
+    assert!(!metrics.contains("leader_election_master_status"), "there is no lease");
+}
+
+#[tokio::test]
+async fn objects_have_no_series_of_their_own_where_that_is_too_much() {
+    let mut scene = Scene::new("aggregate").await;
+    scene.start(&["--metrics-per-object=false"]);
+    scene.granted("billing", &grant()).await;
+    let metrics = scene.metrics().unwrap();
+    assert!(!metrics.contains("busgrant_condition"));
+    assert!(metrics.contains("busgrant_permissions{ready=\"True\",reason=\"InSync\"} 1"));
+}
+
+#[tokio::test]
+async fn a_line_of_json_says_for_which_object_what_was_written_by_which_call() {
+    let mut scene = Scene::new("json").await;
+    scene.start_as(&Start { flags: vec!["--log-format=json"], ..Start::default() });
+    let object = scene.granted("billing", &grant()).await;
+    let log = fs::read_to_string(&scene.logs[0]).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let about = |message: &str| {
+        let found = lines.iter().find(|line| line["message"] == message);
+        found.unwrap_or_else(|| panic!("no line says {message}: {log}"))
+    };
+    let written = about("written");
+    assert_eq!(written["namespace"], scene.namespace.as_str());
+    assert_eq!(written["name"], "billing");
+    assert_eq!(written["generation"], json!(object.metadata.generation));
+    let request = written["aws_request_id"].as_str().unwrap();
+    assert_eq!(request.len(), 36, "{written}");
+    let told = about("status written");
+    assert_eq!(told["name"], "billing");
+    let id = |line: &Value| line["span"]["reconcile_id"].as_str().map(str::to_owned);
+    assert!(id(written).is_some(), "{written}");
+    let ids: Vec<_> = lines.iter().filter(|line| line["message"] == "status written").map(id).collect();
+    assert!(ids.contains(&id(written)), "what was written and what was told have no id in common: {log}");
+}
+
+#[tokio::test]
+async fn what_is_logged_can_be_changed_from_inside_and_not_to_nonsense() {
+    let mut scene = Scene::new("loglevel").await;
+    scene.start_as(&Start { log: Some("warn,busgrant::cli=info"), ..Start::default() });
+    scene.granted("before", &grant()).await;
+    let put = |text: &str| {
+        let length = text.len();
+        scene.operator().answer(&format!("PUT /log HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{text}")).unwrap()
+    };
+    for wrong in ["busgrant=loud", ""] {
+        let said = put(wrong);
+        assert!(said.starts_with("HTTP/1.0 400") && said.contains("the log filter must be"), "{said}");
+    }
+    let log = || fs::read_to_string(&scene.logs[0]).unwrap();
+    assert!(!log().contains("written"));
+    assert!(put("info").starts_with("HTTP/1.0 200"));
+    scene.granted("after", &grant()).await;
+    assert!(log().contains("written") && log().contains("after"));
+    assert!(scene.operator().answer("GET /log HTTP/1.0\r\n\r\n").unwrap().ends_with("info"));
+}
+
+#[tokio::test]
+async fn an_object_is_looked_at_when_somebody_asks_and_says_that_it_was() {
+    let scene = Scene::running("request").await;
+    scene.granted("billing", &grant()).await;
+    let mark = scene.mark();
+    scene.annotate("billing", "busgrant.dev/reconcile-at", json!("2026-11-25T02:00:00Z")).await;
+    let object = scene
+        .until("billing", "the request is handled", |object| {
+            object.data["status"]["lastHandledReconcileAt"] == "2026-11-25T02:00:00Z"
+        })
+        .await;
+    assert!(super::scene::is(&object, "Ready", "True"));
+    assert!(!scene.calls(mark).is_empty(), "the bus was not looked at");
+    assert!(scene.writes(mark).is_empty());
+    // Once handled, it costs nothing more, and a later one is another.
+    scene.annotate("billing", "busgrant.dev/reconcile-at", json!("again")).await;
+    scene.until("billing", "the next", |object| object.data["status"]["lastHandledReconcileAt"] == "again").await;
+}
+
+#[tokio::test]
+async fn a_request_does_not_wait_for_a_back_off() {
+    let mut scene = Scene::new("impatient").await;
+    let elsewhere = json!({"eventBus": {"name": "missing"}, "statements": [account("a", "111122223333")]});
+    scene.start(&[]);
+    scene.apply("billing", &elsewhere).await;
+    scene.says("billing", "EventBusNotFound").await;
+    scene.sim.create_bus(super::scene::ACCOUNT, super::scene::REGION, "missing");
+    scene.annotate("billing", "busgrant.dev/reconcile-at", json!("now")).await;
+    scene.ready("billing").await;
+}
