@@ -15,7 +15,8 @@ from means import (
 def flags_are_values(helm, plane):
     """Every flag of the controller is an environment variable of the Pod, with the program's own default."""
     source = (ROOT / "src/cli/controller.rs").read_text()
-    flags = dict(re.findall(r'env = "(BUSGRANT_[A-Z_]+)"(?:.*?default_value(?:_t)? = "?([^",)]*))?', source))
+    found = re.findall(r'env = "(BUSGRANT_[A-Z_]+)"(?:.*?default_value(?:_t)? = (?:"([^"]*)"|([^",)]*)))?', source)
+    flags = {name: text or bare for name, text, bare in found}
     check("flags are found in the source", len(flags) > 10, str(flags))
     every, default = (environment(helm, plane, case) for case in ("everything", "defaults"))
     ours = {name for name in every if name.startswith("BUSGRANT_")}
@@ -25,7 +26,7 @@ def flags_are_values(helm, plane):
     other = {
         name: (said, default.get(name, ""))
         for name, said in flags.items()
-        if name not in meant and said.replace("_", "") != default.get(name, "")
+        if name not in meant and re.sub(r"(?<=\d)_(?=\d)", "", said) != default.get(name, "")
     }
     check("defaults are the program's", not other, str(other))
     unset = [name for name in ours if every[name] == default.get(name) and name != "BUSGRANT_LEADER_ELECT"]

@@ -13,8 +13,12 @@ BUSGRANT_OUTCOME_WAIT: {{ $controller.outcomeWait | quote }}
 BUSGRANT_AWS_REQUESTS_PER_SECOND: {{ $controller.awsRequestsPerSecond | int64 | quote }}
 BUSGRANT_CONCURRENCY: {{ $controller.concurrency | int64 | quote }}
 BUSGRANT_METRICS_ADDR: {{ printf "%s:%d" .Values.metrics.address (int64 .Values.metrics.port) | quote }}
+BUSGRANT_METRICS_PER_OBJECT: {{ .Values.metrics.perObject | quote }}
 BUSGRANT_LEADER_ELECT: {{ $controller.leaderElect | quote }}
 BUSGRANT_LEASE_NAMESPACE: {{ $controller.leaseNamespace | quote }}
+BUSGRANT_LEASE_DURATION: {{ $controller.leaseDuration | quote }}
+BUSGRANT_LEASE_RENEW_DEADLINE: {{ $controller.leaseRenewDeadline | quote }}
+BUSGRANT_LEASE_RETRY_PERIOD: {{ $controller.leaseRetryPeriod | quote }}
 BUSGRANT_LOG_FORMAT: {{ $controller.logFormat | quote }}
 BUSGRANT_LOG: {{ $controller.log | quote }}
 {{- end }}

@@ -46,6 +46,20 @@
 {{- if le (include "busgrant.milliseconds" $controller.outcomeWait | int64) $call }}
 {{- $wrong = append $wrong "controller.outcomeWait must be longer than controller.awsCallTimeout: a call that is still under way may take effect" }}
 {{- end }}
+{{- if $controller.leaderElect }}
+{{- $lease := include "busgrant.milliseconds" $controller.leaseDuration | int64 }}
+{{- $deadline := include "busgrant.milliseconds" $controller.leaseRenewDeadline | int64 }}
+{{- $period := include "busgrant.milliseconds" $controller.leaseRetryPeriod | int64 }}
+{{- if ge $deadline $lease }}
+{{- $wrong = append $wrong "controller.leaseRenewDeadline must be shorter than controller.leaseDuration: a leader must have ended before another takes over" }}
+{{- end }}
+{{- if gt (mul 2 $period) $deadline }}
+{{- $wrong = append $wrong "controller.leaseRetryPeriod must be at most half of controller.leaseRenewDeadline: one failed try must not end the leader" }}
+{{- end }}
+{{- if gt $call (sub $lease (mul 2 $period)) }}
+{{- $wrong = append $wrong "controller.awsCallTimeout must be at most controller.leaseDuration less two of controller.leaseRetryPeriod: a call must be over before another replica may lead" }}
+{{- end }}
+{{- end }}
 {{- if le (mul (int64 .Values.terminationGracePeriodSeconds) 1000) $call }}
 {{- $wrong = append $wrong "terminationGracePeriodSeconds must be longer than controller.awsCallTimeout: a call that is cut off leaves its successor waiting for what became of it" }}
 {{- end }}
