@@ -331,8 +331,7 @@ fn class_of_code(code: &str) -> RetryClass {
         | "TooManyRequestsException"
         | "RequestLimitExceeded"
         | "RequestThrottled"
-        | "RequestThrottledException"
-        | "LimitExceededException" => RetryClass::Throttled,
+        | "RequestThrottledException" => RetryClass::Throttled,
         "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" | "NotAuthorized" | "OptInRequired" => {
             RetryClass::Denied
         }

@@ -81,7 +81,7 @@ pub enum RetryClass {
     ConcurrentModification,
     /// Too many calls: later.
     Throttled,
-    /// The service failed or could not be reached, and did nothing: later.
+    /// The service failed or could not be reached: later. A write that it answered so is over, and may have been done.
     Transient,
     /// No answer to a write that was sent: it may take effect yet.
     UnknownOutcome,

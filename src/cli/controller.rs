@@ -264,6 +264,9 @@ async fn cluster_owner(client: &Client) -> anyhow::Result<Owner> {
     Ok(default_owner(namespace.metadata.uid.as_deref().unwrap_or_default())?)
 }
 
+/// No time that is set here makes sense beyond a day.
+const LONGEST: Duration = Duration::from_hours(24);
+
 /// A number with ms, s, m or h behind it; alone it means seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let must = || "must be a whole number with ms, s, m or h behind it, such as 60s".to_owned();
@@ -276,7 +279,11 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => Duration::from_secs(number.saturating_mul(3600)),
         _ => return Err(must()),
     };
-    if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
+    match duration {
+        Duration::ZERO => Err("must be longer than nothing".to_owned()),
+        _ if duration > LONGEST => Err("must be at most 24h".to_owned()),
+        _ => Ok(duration),
+    }
 }
 
 #[cfg(test)]
@@ -289,7 +296,8 @@ mod tests {
         assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
         assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        for wrong in ["", "s", "1d", "0s", "-1s", "1.5s"] {
+        assert_eq!(duration("24h"), Ok(Duration::from_hours(24)));
+        for wrong in ["", "s", "1d", "0s", "-1s", "1.5s", "25h", "99999999999h"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

@@ -160,6 +160,11 @@ impl<B: EventBuses> Context<B> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(object.uid().to_owned());
     }
 
+    /// It could not be held.
+    pub fn note_not_held(&self, object: &Permission) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(object.uid());
+    }
+
     /// Forgets what was held and is gone.
     pub fn retain_held(&self, is_there: impl Fn(&str) -> bool) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid| is_there(uid));
@@ -168,6 +173,10 @@ impl<B: EventBuses> Context<B> {
     /// The worker of a bus, made when it is first needed.
     pub fn worker(self: &Arc<Self>, bus: &BusArn) -> Worker {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that ended against all reason is followed by another.
+        if workers.get(bus).is_some_and(Worker::has_ended) {
+            workers.remove(bus);
+        }
         workers.entry(bus.clone()).or_insert_with(|| Worker::start(Arc::clone(self), bus.clone())).clone()
     }
 

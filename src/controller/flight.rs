@@ -24,6 +24,8 @@ use crate::port::{BusError, EventBuses, RetryClass};
 const SECOND_LOOKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 /// A whole document is not written on a read that is older than this: others may have changed what it carries.
 const FRESH: Duration = Duration::from_millis(250);
+/// A flight lands after writes were lost so many times, each of which takes seconds to be sure of.
+const MOST_LOSSES: u32 = 2;
 /// A flight that never comes to rest lands after this many rounds.
 const ROUNDS: u32 = 60;
 
@@ -60,6 +62,8 @@ pub struct Flight<'a, B> {
     /// Whether something may have changed by us since the last read.
     unread: bool,
     pub(super) read_at: Instant,
+    /// When the answer to the last read came: until then others may have written what it does not show.
+    answered_at: Instant,
     /// The policy of the last read, as it came.
     pub(super) policy: Option<String>,
     /// The read on which the last writes were made.
@@ -70,6 +74,8 @@ pub struct Flight<'a, B> {
     write_turn: Option<Turn>,
     attempts: Attempts,
     looks: usize,
+    /// How often writes of this flight were lost.
+    losses: u32,
     pub(super) singly: bool,
 }
 
@@ -101,12 +107,14 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             written: BTreeSet::new(),
             unread: false,
             read_at: Instant::now(),
+            answered_at: Instant::now(),
             policy: None,
             before_writes: None,
             read_turn,
             write_turn: None,
             attempts: Attempts::default(),
             looks: 0,
+            losses: 0,
             singly: false,
         }
     }
@@ -140,6 +148,15 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             if self.looks_again(&document, &plan).await {
                 continue;
             }
+            if self.losses >= MOST_LOSSES {
+                // Who asked meanwhile is served first.
+                self.landing.findings = plan.findings;
+                let message = "AWS confirmed writes that the policy does not hold afterwards: somebody else writes at the same \
+                               time, and they are made again";
+                let problem =
+                    Problem { reason: Reason::ConcurrentModification, message: message.to_owned(), mendable: true };
+                return self.land(Some(document), Some(problem));
+            }
             if plan.steps.is_empty() {
                 self.landing.findings = plan.findings;
                 self.landing.confirmed_only = self.unread;
@@ -148,7 +165,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             let steps = &plan.steps[..plan.before_read];
             let sids: Vec<Sid> = steps.iter().flat_map(named).collect();
             if self.context.confirm(self.roster, &sids, &ownership).await {
-                known = Some(document);
+                // That may have taken long, and what is left to do is to be planned on what is there by now.
                 continue;
             }
             match self.apply(steps, &document, &ownership).await {
@@ -175,6 +192,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         };
         let asked = Instant::now();
         let state = self.context.service.describe(self.bus, turn).await?;
+        let answered_at = Instant::now();
         let unreadable = |message: String| BusError {
             class: RetryClass::Transient,
             operation: "DescribeEventBus",
@@ -187,7 +205,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         }
         let document = Document::parse(state.policy.as_deref()).map_err(|error| unreadable(error.to_string()))?;
         self.unread = false;
-        self.read_at = asked;
+        (self.read_at, self.answered_at) = (asked, answered_at);
         self.policy = state.policy;
         self.memory.unlearn_quota(document.size());
         Ok(document)
@@ -252,6 +270,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             self.context.metrics.lost_update(self.bus);
         }
         self.looks = 0;
+        self.losses += 1;
         self.written.clear();
         false
     }
@@ -261,7 +280,9 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         if let Some(problem) = steps.iter().find_map(|step| trespass(step, document, ownership)) {
             return Round::Stop(problem);
         }
-        self.before_writes = Some(document.clone());
+        if let Some(before) = self.before_writes.replace(document.clone()) {
+            self.compare_foreign(&before, document);
+        }
         let mut stopped = None;
         for step in steps {
             // What must go goes on, whatever keeps others from being put.
@@ -286,7 +307,8 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                 Err(error) => return Round::Stop(Problem::from_error(&error)),
             },
         };
-        if turn.waited > FRESH && matches!(step, Step::PutDocument { .. }) {
+        let old = turn.waited.max(self.answered_at.elapsed()) > FRESH;
+        if old && matches!(step, Step::PutDocument { .. }) {
             self.write_turn = Some(Turn { waited: Duration::ZERO });
             return Round::Again(Duration::ZERO);
         }
@@ -298,11 +320,15 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         let taken = self.take(step, turn).await;
         self.memory.at_work.clear();
         let error = match taken {
-            Err(error) if !is_gone(step, &error) => error,
-            _ => {
-                self.done(step, sent);
+            Ok(()) => {
+                self.done(step, sent, true);
                 return Round::Taken;
             }
+            Err(error) if is_gone(step, &error) => {
+                self.done(step, sent, false);
+                return Round::Taken;
+            }
+            Err(error) => error,
         };
         match error.class {
             RetryClass::UnknownOutcome => {
@@ -319,7 +345,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             }
             _ => {}
         }
-        if self.refused(step, document, ownership, &error) {
+        if self.learns_from(step, document, ownership, &error) {
             return Round::Again(Duration::ZERO);
         }
         match self.attempts.pause_after(error.class, true) {
@@ -334,7 +360,8 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         answer.map(drop)
     }
 
-    fn done(&mut self, step: &Step, sent: Instant) {
+    /// A step was taken. A removal counts for the object only if there was something to remove.
+    fn done(&mut self, step: &Step, sent: Instant, was_there: bool) {
         self.unread = true;
         self.written.extend(writes(step));
         match step {
@@ -348,7 +375,9 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                 }
             }
             Step::RemoveStatement { sid } => {
-                self.tally(sid, |tally| tally.removed.extend([sid.clone()]));
+                if was_there {
+                    self.tally(sid, |tally| tally.removed.extend([sid.clone()]));
+                }
                 let owned = self.context.settings.owner.read(sid.as_str());
                 let deleting = self.roster.members.iter().find(|member| {
                     matches!(member.role, Role::Deleting(_)) && owned.as_ref().is_some_and(|o| o.object == member.id)
@@ -367,6 +396,10 @@ impl<'a, B: EventBuses> Flight<'a, B> {
         }
     }
 
+    fn compare_foreign(&mut self, before: &Document, after: &Document) {
+        self.landing.foreign.extend(foreign_changes(before, after, &self.context.settings.owner));
+    }
+
     fn land(mut self, read: Option<Document>, trouble: Option<Problem>) -> Landing {
         if let Some(document) = &read {
             if self.roster.members.iter().any(|member| matches!(member.role, Role::Watched(_))) {
@@ -375,8 +408,8 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                 let limits = Limits { document_writes, ..self.limits() };
                 self.landing.watched = self.plan_with(document, &limits, true).0;
             }
-            if let Some(before) = &self.before_writes {
-                self.landing.foreign = foreign_changes(before, document, &self.context.settings.owner);
+            if let Some(before) = self.before_writes.take() {
+                self.compare_foreign(&before, document);
             }
             self.memory.last_read = Some(LastRead { policy: self.policy.take(), at: self.read_at });
             self.landing.read_at = Some(self.read_at);

@@ -43,6 +43,12 @@ impl Error {
         let Self::Kube(error) = self else { return false };
         matches!(&**error, kube::Error::Api(status) if status.is_not_found())
     }
+
+    /// Whether we may not.
+    pub fn is_forbidden(&self) -> bool {
+        let Self::Kube(error) = self else { return false };
+        matches!(&**error, kube::Error::Api(status) if status.is_forbidden())
+    }
 }
 
 /// Waits for a call, but not for ever: the client itself has no limit of its own for a whole answer.
@@ -76,6 +82,12 @@ impl<B> Context<B> {
         };
         let finalizers = current.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
         self.set_finalizers(&current, finalizers).await
+    }
+
+    /// Lets an object go whose statements stay on the bus.
+    pub async fn let_stay(&self, object: &Permission) -> Result<(), Error> {
+        self.tell(object, false, Reason::Retained, "Delete", "its statements stay on the bus");
+        self.let_go(object).await
     }
 
     /// Whether the API server still has this very object, held and being deleted or not as it was seen.
@@ -115,7 +127,7 @@ impl<B> Context<B> {
         self.proved()?;
         let answer = bounded(api.patch_status(object.name(), &PatchParams::default(), &patch)).await?;
         self.metrics.status_write();
-        self.ledger.wrote(&answer, status.clone());
+        self.ledger.wrote(object, &answer, status.clone());
         Ok(())
     }
 

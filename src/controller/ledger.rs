@@ -4,12 +4,20 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::backoff::jittered;
 use super::permission::{Permission, digest_of};
 use super::standing::Standing;
 use crate::api::EventBusPermissionStatus;
+
+/// How long a status stays as others wrote it over ours, the second time and at most: two installations that serve the same
+/// objects would undo each other's for ever.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
+/// After so long without a write of ours, others' count anew.
+const REST: Duration = Duration::from_mins(20);
 
 /// What of an object decides what is done for it. An object of the same fingerprint needs nothing new.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +54,8 @@ pub struct Entry {
     pub standing: Option<Standing>,
     /// Attempts in a row that did not end well.
     pub attempts: u32,
+    /// How often flights left it out since it was last served.
+    pub left_out: u32,
     /// When it is to be tried again, where nothing else happens before.
     pub retry_at: Option<Instant>,
     written: Option<Written>,
@@ -57,6 +67,9 @@ struct Written {
     /// The resource version that the API server gave it.
     version: u64,
     digest: u64,
+    at: Instant,
+    /// How often others have written over what we wrote, without a rest.
+    overwrites: u32,
     /// The status itself, until the watch has shown it: then the object has it.
     status: Option<Arc<EventBusPermissionStatus>>,
 }
@@ -99,9 +112,16 @@ impl Ledger {
     /// Whether this very object was acted on already, and neither a retry is due nor its status was changed by others.
     pub fn is_served(&self, object: &Permission, now: Instant) -> bool {
         self.shown(object);
+        let served = self.get(object.uid()).served == Some(Fingerprint::of(object));
+        served && self.next_look(object).is_none_or(|at| now < at)
+    }
+
+    /// When an object that was acted on is to be looked at again, if nothing else happens before. A status that others
+    /// write as often as we do is written more and more seldom.
+    pub fn next_look(&self, object: &Permission) -> Option<Instant> {
         let entry = self.get(object.uid());
-        let due = entry.retry_at.is_some_and(|at| at <= now);
-        entry.served == Some(Fingerprint::of(object)) && !due && !entry.was_overwritten(object)
+        let overwritten = entry.overwritten(object).map(|written| written.at + written.patience());
+        entry.retry_at.into_iter().chain(overwritten).min()
     }
 
     /// Whether this very object, or a later one of it, was acted on.
@@ -138,19 +158,40 @@ impl Ledger {
         written.max(object.resource_version()).to_string()
     }
 
-    /// Remembers a status that the API server took.
-    pub fn wrote(&self, answer: &Permission, status: EventBusPermissionStatus) {
-        let (version, digest) = (answer.resource_version(), digest_of(&status));
-        let written = Written { version, digest, status: Some(Arc::new(status)) };
-        self.update(answer.uid(), |entry| entry.written = Some(written));
+    /// Remembers a status that the API server took in place of that of the object as it was read.
+    pub fn wrote(&self, before: &Permission, answer: &Permission, status: EventBusPermissionStatus) {
+        let (version, digest, at) = (answer.resource_version(), digest_of(&status), Instant::now());
+        self.update(answer.uid(), |entry| {
+            let former = entry.written.as_ref().filter(|written| written.at + REST > at);
+            let more = u32::from(entry.overwritten(before).is_some());
+            let overwrites = former.map_or(0, |written| written.overwrites) + more;
+            entry.written = Some(Written { version, digest, at, overwrites, status: Some(Arc::new(status)) });
+        });
+    }
+
+    /// The status of an object as it was read says what we would write, whoever wrote it.
+    pub fn agrees(&self, object: &Permission) {
+        self.update(object.uid(), |entry| {
+            if let Some(written) = entry.written.as_mut().filter(|w| w.version < object.resource_version()) {
+                (written.version, written.digest) = (object.resource_version(), object.status_digest());
+                written.status = None;
+            }
+        });
+    }
+}
+
+impl Written {
+    /// How long a status stays as others wrote it.
+    fn patience(&self) -> Duration {
+        if self.overwrites == 0 { Duration::ZERO } else { jittered(PATIENCE.0, self.overwrites, PATIENCE.1) }
     }
 }
 
 impl Entry {
-    /// Whether somebody else wrote the status after we did.
-    fn was_overwritten(&self, object: &Permission) -> bool {
+    /// What we wrote, where somebody else wrote the status after us.
+    fn overwritten(&self, object: &Permission) -> Option<&Written> {
         let newer = self.written.as_ref().filter(|written| object.resource_version() > written.version);
-        newer.is_some_and(|written| object.status_digest() != written.digest)
+        newer.filter(|written| object.status_digest() != written.digest)
     }
 }
 
@@ -172,7 +213,7 @@ mod tests {
         let ledger = Ledger::default();
         let newest = || Some(Arc::clone(&after));
         assert_eq!(*ledger.status_of(&before, newest), before.status());
-        ledger.wrote(&object("7", &json!(null)), after.status());
+        ledger.wrote(&before, &object("7", &json!(null)), after.status());
         assert_eq!(*ledger.status_of(&before, || None), after.status());
         ledger.shown(&before);
         assert_eq!(*ledger.status_of(&before, || None), after.status());
@@ -187,13 +228,36 @@ mod tests {
             "type": "Ready", "status": "True", "reason": "InSync", "message": "", "observedGeneration": 1,
             "lastTransitionTime": "2026-11-24T12:00:00Z",
         }]});
-        let (ledger, now) = (Ledger::default(), Instant::now());
+        let ledger = Ledger::default();
         let written = object("7", &ours);
         ledger.update("u", |entry| entry.served = Some(Fingerprint::of(&written)));
-        ledger.wrote(&written, written.status());
-        assert!(ledger.is_served(&written, now));
-        assert!(ledger.is_served(&object("8", &ours), now));
-        assert!(!ledger.is_served(&object("8", &json!({"observedGeneration": 1})), now));
-        assert!(!ledger.is_served(&object("8", &json!(null)), now));
+        ledger.wrote(&object("6", &json!(null)), &written, written.status());
+        assert!(ledger.is_served(&written, Instant::now()));
+        assert!(ledger.is_served(&object("8", &ours), Instant::now()));
+        assert!(!ledger.is_served(&object("8", &json!({"observedGeneration": 1})), Instant::now()));
+        assert!(!ledger.is_served(&object("8", &json!(null)), Instant::now()));
+        ledger.agrees(&object("8", &json!({"observedGeneration": 1})));
+        assert!(ledger.is_served(&object("9", &json!({"observedGeneration": 1})), Instant::now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_writes_over_a_status_again_and_again_is_answered_more_and_more_seldom() {
+        let (ours, theirs) = (json!({"observedGeneration": 1}), json!({"observedGeneration": 2}));
+        let ledger = Ledger::default();
+        let mut before = object("1", &json!(null));
+        ledger.update("u", |entry| entry.served = Some(Fingerprint::of(&before)));
+        let (start, mut version, mut writes) = (Instant::now(), 1, 0);
+        while start.elapsed() < Duration::from_mins(10) {
+            version += 1;
+            let written = object(&version.to_string(), &ours);
+            ledger.wrote(&before, &written, written.status());
+            writes += 1;
+            version += 1;
+            before = object(&version.to_string(), &theirs);
+            while ledger.is_served(&before, Instant::now()) {
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+        }
+        assert!((3..20).contains(&writes), "{writes} writes in ten minutes");
     }
 }

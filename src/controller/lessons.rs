@@ -10,7 +10,7 @@ use crate::port::{BusError, EventBuses, RetryClass};
 
 impl<B: EventBuses> Flight<'_, B> {
     /// Takes note where the service refused what a step says, so that the next plan does without.
-    pub(super) fn refused(
+    pub(super) fn learns_from(
         &mut self,
         step: &Step,
         document: &Document,

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use busgrant_policy::{ObjectId, Sid};
+use busgrant_policy::{ObjectId, Owner, Sid};
 use tokio::time::Instant;
 
+use super::backoff::jittered;
 use super::permission::Permission;
 use crate::api::naming::object_id;
 
@@ -17,6 +18,9 @@ const REFUSAL: (Duration, Duration) = (Duration::from_secs(10), Duration::from_m
 /// A statement that others changed so often within this time is contended, and put again only after as long.
 const CONTENTION: (usize, Duration) = (3, Duration::from_mins(10));
 
+/// The pauses between attempts to remove what an object left that is gone: the first and the longest.
+const BEFORE_REMOVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
 /// A policy as it was read. Kept as text, which takes a fraction of what it takes parsed.
 #[derive(Debug, Clone)]
 pub struct LastRead {
@@ -24,6 +28,14 @@ pub struct LastRead {
     pub policy: Option<String>,
     /// When it was asked for.
     pub at: Instant,
+}
+
+impl LastRead {
+    /// Whether it held statements of that owner; a text that only speaks of one counts as well.
+    pub fn holds_any_of(&self, owner: &Owner) -> bool {
+        let policy = self.policy.as_deref().unwrap_or_default();
+        policy.split('"').any(|word| owner.owns(word))
+    }
 }
 
 /// What is remembered of one bus.
@@ -47,6 +59,10 @@ pub struct Memory {
     pub reset: BTreeSet<Sid>,
     /// Flights in a row that had to leave an object out.
     pub left_out: u32,
+    /// Flights in a row after which statements of objects that are gone may still be there.
+    pub owes: u32,
+    /// Until when the bus is left alone, after the controller failed at it.
+    pub quiet_until: Option<Instant>,
     /// The quota, where the service proved it smaller than we were told, and until when that is believed.
     quota: Option<(usize, Instant)>,
     tombstones: BTreeMap<ObjectId, Tombstone>,
@@ -154,6 +170,7 @@ impl Memory {
 
     /// The object's statements are gone; should one come back, it is to be removed.
     pub fn bury(&mut self, object: ObjectId, uid: &str, now: Instant) {
+        self.tombstones.retain(|_, tombstone| now < tombstone.until);
         self.tombstones.insert(object, Tombstone { uid: uid.to_owned(), until: now + TOMBSTONE });
     }
 
@@ -161,7 +178,17 @@ impl Memory {
     pub fn bury_object(&mut self, object: &Permission) {
         if let Ok(id) = object_id(object.namespace(), object.name()) {
             self.bury(id, object.uid(), Instant::now());
+            self.owes = self.owes.max(1);
         }
+    }
+
+    /// When the statements of objects that are gone are to be removed, where they may still be there.
+    pub fn owes_again(&mut self) -> Option<Instant> {
+        (self.owes > 0).then(|| {
+            let pause = jittered(BEFORE_REMOVALS.0, self.owes, BEFORE_REMOVALS.1);
+            self.owes += 1;
+            Instant::now() + pause
+        })
     }
 
     /// Whether this very object was buried: the watch may show it for a moment yet.

@@ -36,7 +36,8 @@ pub struct Permission {
     /// What is wrong with the spec.
     unreadable: Option<Box<str>>,
     management_policy: ManagementPolicy,
-    deletion_policy: DeletionPolicy,
+    /// What becomes of its statements, or what is wrong with what it says of that.
+    deletion_policy: Result<DeletionPolicy, Box<str>>,
     /// The status as JSON, if there is one that can be read.
     status: Option<Kept>,
     pinned_bus: Option<Box<str>>,
@@ -126,10 +127,10 @@ impl Permission {
         self.management_policy == ManagementPolicy::Observe
     }
 
-    /// Whether its statements stay when it goes. What can't be read is no wish to keep them, nor is it acted on unread:
-    /// an object without a readable policy is deleted as the default says.
-    pub fn is_retained(&self) -> bool {
-        self.deletion_policy == DeletionPolicy::Retain
+    /// What becomes of its statements when it goes, or what is wrong with what it says of that: a later version may know
+    /// more than to delete and to retain.
+    pub fn deletion_policy(&self) -> Result<DeletionPolicy, &str> {
+        self.deletion_policy.as_ref().map(|policy| *policy).map_err(|wrong| &**wrong)
     }
 
     /// The ARN that its bus resolved to first.
@@ -219,7 +220,10 @@ impl<'de> Deserialize<'de> for Permission {
         let status = part::<EventBusPermissionStatus>(&status).unwrap_or_default();
         let management_policy = spec.as_ref().map(|spec| spec.management_policy).unwrap_or_default();
         // What becomes of its statements may be readable where the rest is not.
-        let deletion_policy = json.get("deletionPolicy").and_then(|policy| part(policy).ok()).unwrap_or_default();
+        let deletion_policy = match json.get("deletionPolicy") {
+            None => Ok(DeletionPolicy::default()),
+            Some(policy) => part(policy).map_err(|wrong| format!("deletionPolicy: {wrong}").into_boxed_str()),
+        };
         Ok(Self {
             metadata: metadata.into(),
             spec: Kept::new(spec_json),
@@ -276,7 +280,7 @@ mod tests {
             "status": {"observedGeneration": 3},
         }))
         .unwrap();
-        assert!(object.is_retained());
+        assert_eq!(object.deletion_policy(), Ok(DeletionPolicy::Retain));
         assert!(object.spec().unwrap_err().contains("onlyOnSundays"));
         assert_eq!(object.event_bus().unwrap().name.as_deref(), Some("orders"));
         assert_eq!(object.status().observed_generation, Some(3));

@@ -15,11 +15,11 @@ use super::ledger::Fingerprint;
 use super::metrics::Reconciled;
 use super::permission::Permission;
 use super::retry::Problem;
-use crate::api::Reason;
+use crate::api::{DeletionPolicy, Reason};
 use crate::port::EventBuses;
 
-/// The pause before an object is looked at again that a flight left out.
-const LEFT_OUT: Duration = Duration::from_secs(2);
+/// The pauses before an object is looked at again that a flight left out: the first and the longest.
+const LEFT_OUT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(1));
 
 /// [`attend`], as kube's controller calls it.
 pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Context<B>>) -> Result<Action, Error> {
@@ -30,7 +30,12 @@ pub async fn reconcile<B: EventBuses>(object: Arc<Permission>, context: Arc<Cont
 /// [`attend`] for an object that a flight left out, after a pause and until it comes to an end.
 pub async fn reconcile_later<B: EventBuses>(object: Arc<Permission>, context: Arc<Context<B>>) {
     let key = (object.namespace().into(), object.name().into());
-    let mut at = Instant::now() + LEFT_OUT;
+    let mut times = 0;
+    context.ledger.update(object.uid(), |entry| {
+        entry.left_out = if entry.served.is_some() { 1 } else { entry.left_out + 1 };
+        times = entry.left_out;
+    });
+    let mut at = Instant::now() + jittered(LEFT_OUT.0, times, LEFT_OUT.1);
     loop {
         sleep_until(at).await;
         let Some(current) = context.object(&key) else { return };
@@ -64,7 +69,7 @@ async fn guarded<B: EventBuses>(object: &Arc<Permission>, context: &Arc<Context<
 /// else comes before. It does not wait for the bus: a bus that is slow holds up no other.
 async fn attend<B: EventBuses>(object: &Arc<Permission>, context: &Arc<Context<B>>) -> Result<Option<Instant>, Error> {
     if context.ledger.is_served(object, Instant::now()) {
-        return Ok(context.ledger.get(object.uid()).retry_at);
+        return Ok(context.ledger.next_look(object));
     }
     if let Some(until) = context.quarantine.until(object) {
         return Ok(Some(until));
@@ -75,20 +80,13 @@ async fn attend<B: EventBuses>(object: &Arc<Permission>, context: &Arc<Context<B
             context.ledger.forget(object.uid());
             return Ok(None);
         }
-        let stays = match context.is_definition_going().await {
-            _ if object.is_retained() => true,
-            Ok(going) => going,
-            Err(error) => {
-                let message = format!("while deleting: busgrant's own definition can't be read: {error}");
-                let problem = Problem { reason: Reason::AccessDenied, message, mendable: true };
-                return Ok(context.report_problem(object, &problem).await);
+        match stays(object, context).await {
+            Ok(true) => {
+                context.let_stay(object).await?;
+                return Ok(None);
             }
-        };
-        if stays {
-            let note = "its statements stay on the bus";
-            context.tell(object, false, Reason::Retained, "Delete", note);
-            context.let_go(object).await?;
-            return Ok(None);
+            Ok(false) => {}
+            Err(problem) => return Ok(context.report_problem(object, &problem).await),
         }
     }
     if let (Some(error), false) = (object.unreadable(), object.is_deleting()) {
@@ -114,13 +112,39 @@ async fn attend<B: EventBuses>(object: &Arc<Permission>, context: &Arc<Context<B
     if !object.is_held() {
         // The watch shows the object again once it is held; until then it does not count.
         context.note_held(object);
-        context.hold(object).await?;
+        if let Err(error) = context.hold(object).await {
+            // A predecessor may have held it a moment ago.
+            context.note_not_held(object);
+            return Err(error);
+        }
         return Ok(None);
     }
     context.metrics.queued();
     context.worker(&bus).ask(Arc::clone(object));
     // From here the bus's worker tries again by itself.
     Ok(None)
+}
+
+/// Whether the statements of an object that is being deleted stay on the bus.
+async fn stays<B>(object: &Permission, context: &Context<B>) -> Result<bool, Problem> {
+    let policy = object.deletion_policy();
+    if policy == Ok(DeletionPolicy::Retain) {
+        return Ok(true);
+    }
+    let going = context.is_definition_going().await.map_err(|error| {
+        let reason = if error.is_forbidden() { Reason::AccessDenied } else { Reason::Deleting };
+        let message = format!("while deleting: busgrant's own definition can't be read: {error}");
+        Problem { reason, message, mendable: true }
+    })?;
+    match policy {
+        _ if going => Ok(true),
+        Ok(_) => Ok(false),
+        Err(wrong) => {
+            let message =
+                format!("while deleting: {wrong}; set it to Delete or Retain, so that it is clear what is to go");
+            Err(Problem::permanent(Reason::Unreadable, message))
+        }
+    }
 }
 
 /// What kube's controller does after a call to Kubernetes failed.

@@ -253,6 +253,8 @@ impl<B: EventBuses> Context<B> {
                     tracing::warn!(namespace = object.namespace(), name = object.name(), %error, "the status can't be written");
                 }
             }
+        } else if !passing {
+            self.ledger.agrees(object);
         }
         let retry = match outcome.verdict {
             _ if !written => Some(Instant::now() + jittered(FIRST_RETRY, attempts.max(1), LAST_RETRY)),

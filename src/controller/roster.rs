@@ -11,7 +11,7 @@ use super::context::Context;
 use super::memory::Memory;
 use super::permission::Permission;
 use crate::api::naming::object_id;
-use crate::api::{Compiled, Consent, compile};
+use crate::api::{Compiled, Consent, DeletionPolicy, compile};
 use crate::port::{EventBuses, Identity};
 
 /// One object on the bus.
@@ -49,12 +49,15 @@ pub struct Roster {
     pub left_out: bool,
     /// Objects at which the controller itself failed.
     pub panicked: Vec<Arc<Permission>>,
+    /// When the first of those is to be tried again that are left alone.
+    pub quarantined_until: Option<Instant>,
 }
 
 impl Roster {
     /// Everything on this bus that the watch has shown.
     pub fn of<B: EventBuses>(context: &Context<B>, bus: &BusArn, identity: &Identity) -> Self {
         let (mut members, mut panicked) = (Vec::new(), Vec::new());
+        let mut quarantined_until: Option<Instant> = None;
         for object in context.objects_on(bus) {
             let resolved = context.resolve(&object, identity).ok();
             let is_pinned = object.pinned_bus().is_some_and(|pinned| pinned == bus.to_string());
@@ -64,7 +67,9 @@ impl Roster {
             let Ok(id) = object_id(object.namespace(), object.name()) else {
                 continue;
             };
-            if resolved.as_ref() != Some(bus) || context.quarantine.holds(&object) {
+            let until = context.quarantine.until(&object);
+            quarantined_until = quarantined_until.into_iter().chain(until).min();
+            if resolved.as_ref() != Some(bus) || until.is_some() {
                 members.push(Member { object, id, role: Role::Shielded, is_confirmed: false });
                 continue;
             }
@@ -76,12 +81,18 @@ impl Roster {
             members.push(Member { object, id, role, is_confirmed: false });
         }
         members.sort_by(|a, b| a.id.cmp(&b.id));
-        Self { members, left_out: false, panicked }
+        Self { members, left_out: false, panicked, quarantined_until }
     }
 
     /// Whether any object's statements are to go with it.
     pub fn has_deleting(&self) -> bool {
         self.members.iter().any(|member| matches!(member.role, Role::Deleting(_)))
+    }
+
+    /// The objects whose statements are to go with them.
+    pub fn deleting(&self) -> Vec<Arc<Permission>> {
+        let deleting = self.members.iter().filter(|member| matches!(member.role, Role::Deleting(_)));
+        deleting.map(|member| Arc::clone(&member.object)).collect()
     }
 
     /// Leaves an object's statements as they are, and has the bus tried again for it.
@@ -187,7 +198,7 @@ fn enforced(compiled: &Compiled) -> Stance {
 /// for may not have happened.
 fn role<B>(context: &Context<B>, bus: &BusArn, id: &ObjectId, object: &Permission) -> Role {
     if object.is_deleting() {
-        let goes = object.is_held() && !object.is_retained();
+        let goes = object.is_held() && object.deletion_policy() == Ok(DeletionPolicy::Delete);
         return if goes { Role::Deleting(known_sids(context, bus, id, object)) } else { Role::Shielded };
     }
     match object.spec() {

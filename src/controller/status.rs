@@ -78,6 +78,14 @@ pub fn status(
     status.observed_generation = Some(generation);
     status.conditions = conditions(old, generation, &outcome.verdict, &outcome.acceptance, all_synced, now);
     status.plan.clone_from(&outcome.plan);
+    if statements.is_empty() && old.observed_generation != Some(generation) {
+        // What was read was read for another generation.
+        status.synced_statements = status.synced_statements.map(|_| 0);
+        for statement in &mut status.statements {
+            (statement.synced, statement.message) = (false, None);
+            statement.reason = outcome.verdict.reason().to_string();
+        }
+    }
     if let Some(facts) = facts {
         status.event_bus.get_or_insert_with(|| facts.event_bus());
         if facts.policy.is_some() {
@@ -178,7 +186,9 @@ fn conditions(
 /// When a status that says Reconciling for this reason will say Stalled, if it is not mended.
 pub fn patience_ends(status: &EventBusPermissionStatus, reason: Reason) -> Option<Timestamp> {
     let condition = status.conditions.iter().find(|condition| condition.type_ == "Reconciling")?;
-    (condition.reason == reason.as_str()).then(|| condition.last_transition_time.0 + PATIENCE)
+    // Others may write times that have no end.
+    let end = condition.last_transition_time.0.checked_add(PATIENCE).unwrap_or(Timestamp::MAX);
+    (condition.reason == reason.as_str()).then_some(end)
 }
 
 fn is_patience_over(old: &EventBusPermissionStatus, reason: Reason, now: Timestamp) -> bool {
@@ -200,7 +210,10 @@ fn shortened(message: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::judge::unworkable;
+    use super::super::retry::Problem;
     use super::*;
+    use crate::api::StatementStatus;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_000_000 + second).unwrap()
@@ -230,6 +243,24 @@ mod tests {
         assert_eq!(said(&stalled)[2..], ["Ready=False AccessDenied", "Stalled=True AccessDenied"]);
         assert!(!differs(&stalled, &after(&stalled, denied(), 500)));
         assert_eq!(said(&after(&stalled, Verdict::InSync, 501))[2..], ["Ready=True InSync"]);
+    }
+
+    #[test]
+    fn what_was_read_for_another_generation_is_not_said_of_this_one() {
+        let synced = StatementStatus { synced: true, reason: "InSync".to_owned(), ..StatementStatus::default() };
+        let old = EventBusPermissionStatus {
+            observed_generation: Some(1),
+            synced_statements: Some(1),
+            statements: vec![synced],
+            ..EventBusPermissionStatus::default()
+        };
+        let told = |generation| {
+            let problem = Problem { reason: Reason::AccountMismatch, message: "no".to_owned(), mendable: true };
+            let new = status(&old, generation, &unworkable(&problem), None, None, at(0));
+            (new.synced_statements, new.statements[0].synced, new.statements[0].reason.clone())
+        };
+        assert_eq!(told(1), (Some(1), true, "InSync".to_owned()));
+        assert_eq!(told(2), (Some(0), false, "AccountMismatch".to_owned()));
     }
 
     #[test]

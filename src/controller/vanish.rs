@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::context::Context;
 use super::permission::Permission;
+use crate::api::DeletionPolicy;
 use crate::port::EventBuses;
 
 /// The pause before Kubernetes is asked again whether our definition goes.
@@ -20,7 +21,8 @@ impl<B: EventBuses> Context<B> {
     /// Looks at what the watch tells for an object that was deleted with our finalizer on it.
     pub fn notice(self: &Arc<Self>, event: &Event<Permission>) {
         let Event::Delete(object) = event else { return };
-        let vanished = object.is_held() && !object.is_deleting() && !object.is_retained();
+        let goes = object.deletion_policy() == Ok(DeletionPolicy::Delete);
+        let vanished = object.is_held() && !object.is_deleting() && goes;
         // Nothing was put before its status said where.
         let bus = object.pinned_bus().and_then(|bus| bus.parse::<BusArn>().ok());
         if let (true, Some(bus)) = (vanished, bus) {

@@ -16,7 +16,7 @@ use tracing::Instrument;
 
 use super::backoff::jittered;
 use super::context::Context;
-use super::flight::Flight;
+use super::flight::{Flight, Landing};
 use super::memory::Memory;
 use super::permission::Permission;
 use super::rate::Urgency;
@@ -127,6 +127,11 @@ impl Worker {
         same
     }
 
+    /// Whether nobody serves it any more.
+    pub fn has_ended(&self) -> bool {
+        self.requests.is_closed()
+    }
+
     /// Requests that are not dealt with yet.
     pub fn open(&self) -> usize {
         self.seen.open.load(Ordering::Acquire)
@@ -206,8 +211,15 @@ async fn work<B: EventBuses>(
             }
         }
         let began = Instant::now();
+        if let Some(until) = memory.quiet_until.take() {
+            // What is asked for meanwhile waits in the inbox.
+            sleep_until(until).await;
+        }
         if is_needed(&context, &requests, wake) {
-            let _flying = context.flights.read().await;
+            let flying = context.flights.read().await;
+            if context.is_ending() {
+                return;
+            }
             let changed = requests.iter().any(|request| matches!(request, Request::Changed));
             memory.confirmed = seen.policy().filter(|_| !changed).map(|seen| seen.at);
             // Boxed, so that a bus at rest has no room for a flight.
@@ -216,10 +228,12 @@ async fn work<B: EventBuses>(
             let span = tracing::info_span!(parent: None, "flight", %bus, reconcile_id = id);
             let flight = fly(&context, &bus, &mut memory, &seen, urgency(&requests)).instrument(span);
             let flight = Box::pin(flight);
-            wake = match AssertUnwindSafe(flight).catch_unwind().await {
+            let landed = AssertUnwindSafe(flight).catch_unwind().await;
+            wake = match landed {
                 Ok(wake) => wake,
                 Err(_) => Some(after_panic(&context, &mut memory).await),
             };
+            drop(flying);
         }
         landed = Some(Instant::now());
         for request in &requests {
@@ -236,9 +250,7 @@ async fn work<B: EventBuses>(
             }
         }
         // A bus with statements of ours is looked at on, with objects or without.
-        let ours = format!("\"bg-{}-", context.settings.owner);
-        let read = memory.last_read.as_ref().and_then(|read| read.policy.as_deref());
-        let holds_ours = read.is_some_and(|policy| policy.contains(&ours));
+        let holds_ours = memory.last_read.as_ref().is_some_and(|read| read.holds_any_of(&context.settings.owner));
         let is_idle = wake.is_none() && memory.is_blank(Instant::now()) && !holds_ours;
         seen.is_idle.store(is_idle, Ordering::Release);
         seen.open.fetch_sub(dealt_with, Ordering::AcqRel);
@@ -262,6 +274,7 @@ async fn after_panic<B: EventBuses>(context: &Context<B>, memory: &mut Memory) -
     if failed_at.is_empty() {
         context.metrics.panicked();
         tracing::error!("a flight panicked; the bus is left alone for a minute");
+        memory.quiet_until = Some(now + AFTER_PANIC);
         return now + AFTER_PANIC;
     }
     for object in failed_at {
@@ -312,10 +325,14 @@ async fn fly<B: EventBuses>(
 ) -> Option<Instant> {
     let identity = match context.identity().await {
         Ok(identity) => identity,
-        Err(error) => return context.report_unidentified(bus, &Problem::from_error(&error)).await,
+        Err(error) => {
+            let retry = context.report_unidentified(bus, &Problem::from_error(&error)).await;
+            return retry.into_iter().chain(memory.owes_again()).min();
+        }
     };
     if *bus.account() != identity.account {
-        return context.report_elsewhere(bus, &identity).await;
+        let retry = context.report_elsewhere(bus, &identity).await;
+        return retry.into_iter().chain(memory.owes_again()).min();
     }
     // The turn comes first: whoever asks while it is waited for shares this flight.
     let Ok(turn) = first_turn(context, bus, memory, urgency).await else { return None };
@@ -341,6 +358,12 @@ async fn fly<B: EventBuses>(
     if roster.has_deleting() {
         let going = context.is_definition_going().await;
         roster.left_out = going.is_err();
+        if matches!(going, Ok(true)) {
+            // Nothing else tells those that were being deleted before.
+            for object in roster.deleting() {
+                roster.left_out |= context.let_stay(&object).await.is_err();
+            }
+        }
         if !matches!(going, Ok(false)) {
             roster.shield_deleting();
         }
@@ -362,7 +385,20 @@ async fn fly<B: EventBuses>(
     let retry = context.report(bus, &roster, memory, &landing).await;
     memory.left_out = if roster.left_out { memory.left_out + 1 } else { 0 };
     let again = roster.left_out.then(|| Instant::now() + jittered(AFTER_LEFT_OUT, memory.left_out, AFTER_PANIC));
-    retry.into_iter().chain(again).chain(isolated).min()
+    let owes = owes_removals(context, memory, &landing).then(|| memory.owes_again()).flatten();
+    retry.into_iter().chain(again).chain(isolated).chain(roster.quarantined_until).chain(owes).min()
+}
+
+/// Whether statements of objects that are gone may be on the bus after a flight: nobody else has it tried again for them.
+fn owes_removals<B>(context: &Context<B>, memory: &mut Memory, landing: &Landing) -> bool {
+    let buried = memory.buried(Instant::now());
+    let theirs = |sid: &str| context.settings.owner.read(sid).is_some_and(|owned| buried.contains(&owned.object));
+    let owes = match &landing.read {
+        Some(read) => read.statements().iter().filter_map(LiveStatement::sid).any(theirs),
+        None => memory.owes > 0 && !buried.is_empty(),
+    };
+    memory.owes = if owes { memory.owes.max(1) } else { 0 };
+    owes
 }
 
 /// A number that says whether two reads hold the same statements, in whatever order.

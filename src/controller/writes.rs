@@ -70,7 +70,7 @@ pub fn trespass(step: &Step, document: &Document, ownership: &Ownership) -> Opti
     let sid = named.map(|sid| sid.to_string()).or(dropped)?;
     tracing::error!(sid, "the plan touches a foreign statement");
     let message = format!("a plan that touches the foreign statement {sid} was refused: please report this");
-    Some(Problem { reason: Reason::ServiceUnavailable, message, mendable: true })
+    Some(Problem { reason: Reason::InternalError, message, mendable: true })
 }
 
 /// Whether a step removes a statement of an object that goes as a whole.

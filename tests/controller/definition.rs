@@ -1,7 +1,7 @@
 //! Our definition deleted with all its objects, as `kubectl delete crd` does: no grant goes with it.
 
 use busgrant::api::crd_yaml;
-use busgrant_sim::Config;
+use busgrant_sim::{Config, Fault, FaultKind, Operation};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
@@ -57,4 +57,28 @@ async fn with_the_definition_go_all_objects_and_no_grant() {
         scene.gone(name).await;
     }
     assert_eq!(scene.policy(), None);
+}
+
+#[tokio::test]
+async fn an_object_that_could_not_go_before_goes_with_the_definition() {
+    let plane = tokio::task::spawn_blocking(ControlPlane::start).await.unwrap().unwrap();
+    let client = plane.client().await;
+    install_crds_again(&client, &crd_yaml().unwrap()).await;
+    let mut scene = Scene::on(client.clone(), "crd", Config::default()).await;
+    scene.start(&[]);
+    scene.granted("a", &grant("one")).await;
+    let before = scene.sim.policy_text(ACCOUNT, REGION, BUS).unwrap();
+    scene.sim.inject(Fault::new(FaultKind::AccessDenied).on(Operation::RemovePermission));
+    scene.delete("a").await;
+    scene.says("a", "AccessDenied").await;
+
+    let definitions = Api::<CustomResourceDefinition>::all(client.clone());
+    let name = "eventbuspermissions.busgrant.dev";
+    definitions.delete(name, &DeleteParams::default()).await.unwrap();
+    eventually("the definition goes", PATIENCE, async || match definitions.get_opt(name).await.unwrap() {
+        None => Ok(()),
+        Some(definition) => Err(format!("{:?}", definition.status)),
+    })
+    .await;
+    assert_eq!(scene.sim.policy_text(ACCOUNT, REGION, BUS), Some(before));
 }

@@ -14,7 +14,7 @@ use super::drawn;
 use super::link::{Gate, Line};
 use super::operator::Start;
 use super::promises;
-use super::scene::{ACCOUNT, BUS, REGION, Scene, account, bus_arn, condition};
+use super::scene::{ACCOUNT, BUS, REGION, Scene, account, bus_arn, condition, message};
 use super::seeds::{Random, each_seed};
 use crate::support::{PATIENCE, eventually};
 
@@ -189,4 +189,50 @@ async fn what_was_put_for_an_object_that_was_deleted_while_it_was_being_held_is_
     for (name, policy) in [("retained", "Retain"), ("stripped", "Delete"), ("sibling", "Delete")] {
         assert_eq!(scene.held(name), scene.wanted(name, &grant(policy)));
     }
+}
+
+#[tokio::test]
+async fn what_comes_back_after_its_object_is_gone_is_removed_however_often_that_fails() {
+    let mut scene = Scene::new("returns").await;
+    scene.start(&[]);
+    let grant = json!({"eventBus": {"name": BUS}, "statements": [account("a", "111122223333")]});
+    scene.granted("goes", &grant).await;
+    scene.granted("stays", &grant).await;
+    let statement = scene.sim.statement(ACCOUNT, REGION, BUS, &scene.sid("goes", "a-111122223333")).unwrap();
+    scene.delete("goes").await;
+    scene.gone("goes").await;
+    let denied = scene.sim.inject(Fault::new(FaultKind::AccessDenied).on(Operation::RemovePermission));
+    let mark = scene.mark();
+    scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Put { statement });
+    let refused = || scene.writes(mark).iter().filter(|call| call.error.is_some()).count();
+    scene.sim.wait_until(|_| refused() >= 2).await;
+    scene.sim.clear_fault(denied);
+    eventually("nothing is left", PATIENCE, async || {
+        let held = scene.held("goes");
+        if held.is_empty() { Ok(()) } else { Err(format!("{held:?}")) }
+    })
+    .await;
+    assert_eq!(scene.held("stays"), scene.wanted("stays", &grant));
+}
+
+#[tokio::test]
+async fn what_is_to_become_of_the_statements_must_be_readable_before_they_go() {
+    let mut scene = Scene::new("policy").await;
+    let gate = Gate::before(&scene.front.url).await;
+    scene.go_through(&gate);
+    scene.start(&[]);
+    let grant = json!({"eventBus": {"name": BUS}, "statements": [account("a", "111122223333")]});
+    scene.granted("a", &grant).await;
+    // As a later version's definition would allow.
+    gate.rewrites("\"deletionPolicy\":\"Delete\"", "\"deletionPolicy\":\"Archive\"");
+    gate.cut();
+    scene.delete("a").await;
+    scene.until("a", "it says what it can't read", |object| message(object).contains("Archive")).await;
+    assert_eq!(scene.held("a"), scene.wanted("a", &grant));
+    // The version that knows it.
+    scene.stop().await;
+    gate.rewrites("", "");
+    scene.start(&[]);
+    scene.gone("a").await;
+    assert!(scene.held("a").is_empty());
 }

@@ -76,6 +76,8 @@ struct Shared {
     shut: watch::Sender<Option<Shut>>,
     cut: Notify,
     stopped: Mutex<usize>,
+    /// A text that is shown as another, wherever it stands in an answer.
+    rewritten: Mutex<(String, String)>,
     /// Whether watches show objects that are gone as if they had been deleted with our finalizer on them.
     goes_held: AtomicBool,
 }
@@ -92,6 +94,7 @@ impl Gate {
             shut: watch::Sender::new(None),
             cut: Notify::new(),
             stopped: Mutex::default(),
+            rewritten: Mutex::default(),
             goes_held: AtomicBool::new(false),
         });
         let routes = Router::new().fallback(pass).with_state(Arc::clone(&shared));
@@ -121,6 +124,11 @@ impl Gate {
     /// Shows objects that go as if the API server had decided to delete them before they were held, and had not looked again.
     pub(super) fn shows_them_go_held(&self, held: bool) {
         self.shared.goes_held.store(held, Ordering::Release);
+    }
+
+    /// Shows a text as another, wherever it stands in a line of an answer; nothing as what it is.
+    pub(super) fn rewrites(&self, from: &str, to: &str) {
+        *self.shared.rewritten.lock().unwrap() = (from.to_owned(), to.to_owned());
     }
 
     /// How many requests did not pass at once.
@@ -159,12 +167,12 @@ async fn pass(State(gate): State<Arc<Shared>>, request: Request) -> Response {
         return StatusCode::BAD_GATEWAY.into_response();
     };
     let (head, body) = answer.into_parts();
-    let (broken, lines) = (Arc::clone(&gate), Arc::clone(&gate));
+    let (broken, lines, rewriting) = (Arc::clone(&gate), Arc::clone(&gate), Arc::clone(&gate));
     let broken = async move { broken.cut.notified().await };
     let mut rest = Vec::new();
     let body = Body::new(body).into_data_stream().take_until(Box::pin(broken)).map(move |chunk| {
         if !watches {
-            return chunk.map(|bytes| bytes.to_vec());
+            return chunk.map(|bytes| lines.rewrite(bytes.to_vec()));
         }
         // Watches come in lines of JSON.
         rest.extend_from_slice(&chunk?);
@@ -172,9 +180,21 @@ async fn pass(State(gate): State<Arc<Shared>>, request: Request) -> Response {
         let text: Vec<u8> = rest.drain(..whole).collect();
         let distorts = lines.goes_held.load(Ordering::Acquire);
         let lines = text.split_inclusive(|byte| *byte == b'\n');
-        Ok(lines.map(|line| if distorts { gone_held(line) } else { line.to_vec() }).collect::<Vec<_>>().concat())
+        let shown = lines.map(|line| if distorts { gone_held(line) } else { line.to_vec() }).collect::<Vec<_>>();
+        Ok(rewriting.rewrite(shown.concat()))
     });
     Response::from_parts(head, Body::from_stream(body))
+}
+
+impl Shared {
+    fn rewrite(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let rewritten = self.rewritten.lock().unwrap();
+        match (String::from_utf8(bytes), &*rewritten) {
+            (Ok(text), (from, to)) if !from.is_empty() => text.replace(from, to).into_bytes(),
+            (Ok(text), _) => text.into_bytes(),
+            (Err(error), _) => error.into_bytes(),
+        }
+    }
 }
 
 fn gone_held(line: &[u8]) -> Vec<u8> {

@@ -2,14 +2,18 @@
 //! and whatever goes wrong meanwhile.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use busgrant_sim::{Config, Fault, FaultKind, ForeignWrite};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::drawn;
-use super::scene::{ACCOUNT, BUS, REGION, Scene, spec};
+use super::link::Gate;
+use super::scene::{ACCOUNT, BUS, REGION, Scene, bus_arn, spec};
 use super::seeds::{Random, each_seed};
+use crate::support::{PATIENCE, eventually};
 
 /// How many statements others have.
 const THEIRS: usize = 30;
@@ -134,4 +138,30 @@ async fn what_others_wrote_since_the_last_look_is_carried() {
         }
     })
     .await;
+}
+
+/// The API server takes its time to show an object as it is, and somebody writes to the bus meanwhile.
+#[tokio::test]
+async fn a_document_carries_what_others_put_while_an_object_was_being_confirmed() {
+    let mut scene = Scene::new("meanwhile").await;
+    let gate = Gate::before(&scene.front.url).await;
+    scene.go_through(&gate);
+    scene.start(&["--sweep-interval", "10m"]);
+    let long = |source: &str| {
+        spec(&json!([{"name": "long", "principals": {"accountIDs": ["111122223333"]}, "sources": [source]}]))
+    };
+    scene.granted("a", &long("one")).await;
+    gate.shut("/eventbuspermissions/a");
+    let mark = scene.mark();
+    scene.apply("a", &long("two")).await;
+    eventually("it asks for the object", PATIENCE, async || if gate.stopped() > 0 { Ok(()) } else { Err("no") }).await;
+    assert!(!scene.calls(mark).is_empty(), "the bus was read before");
+    let theirs = json!({"Sid": "meanwhile", "Effect": "Allow", "Principal": "*", "Action": "events:PutEvents", "Resource": bus_arn(BUS)});
+    scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Put { statement: theirs });
+    // By then the read is older than a document may be planned on.
+    sleep(Duration::from_millis(400)).await;
+    gate.open();
+    scene.ready("a").await;
+    assert_eq!(scene.held("a"), scene.wanted("a", &long("two")));
+    assert!(scene.sim.statement(ACCOUNT, REGION, BUS, "meanwhile").is_some(), "it wrote over what it had not read");
 }

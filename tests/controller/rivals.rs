@@ -1,6 +1,6 @@
 //! Others who write what we write: told, slowed down for, never given up to.
 
-use busgrant_sim::{Fault, FaultKind, ForeignWrite, Moment, Operation};
+use busgrant_sim::{Fault, FaultKind, ForeignWrite, JournalEntry, Moment, Operation};
 use serde_json::{Value, json};
 
 use super::scene::{ACCOUNT, BUS, REGION, Scene, account, bus_arn, condition, spec};
@@ -16,12 +16,19 @@ fn removes(scene: &Scene, sid: String) {
 
 /// Has somebody else remove the object's statement, so often as it is put back at once.
 async fn is_removed_three_times(scene: &Scene, one: &str) {
+    scene.ready("a").await;
     for time in 1..=3 {
-        scene.ready("a").await;
+        let mark = scene.mark();
         removes(scene, scene.sid("a", &format!("a-{one}")));
         if time < 3 {
-            eventually("it is put back", PATIENCE, async || {
-                scene.statement("a", &format!("a-{one}")).map(drop).ok_or("it is not there")
+            // Before it was read, nobody could tell a removal from a write that was lost.
+            eventually("it is put back, and read to be there", PATIENCE, async || {
+                let calls = scene.calls(mark);
+                let put =
+                    calls.iter().position(|call| call.operation == Operation::PutPermission && call.applied.is_some());
+                let read =
+                    |call: &JournalEntry| call.operation == Operation::DescribeEventBus && call.answered.is_some();
+                put.filter(|put| calls[*put..].iter().any(read)).map(drop).ok_or("it is not there")
             })
             .await;
         }
