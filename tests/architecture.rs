@@ -27,6 +27,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("busgrant_sim", &["crates/sim/"]),
     ("kube", &["src/api/", "src/controller/", "src/cli/"]),
     ("k8s_openapi", &["src/api/", "src/controller/", "src/cli/"]),
+    ("opentelemetry", &["src/cli/traces.rs"]),
+    ("opentelemetry_", &["src/cli/traces.rs"]),
+    ("prometheus_client", &["src/controller/"]),
     ("clap", &["src/cli/", "src/main.rs", "crates/sim/"]),
     ("tokio", &["src/aws.rs", "src/controller/", "src/cli/", "src/main.rs", "crates/sim/"]),
 ];

@@ -126,7 +126,7 @@ enum Writes {
 
 /// Runs the controller until a signal ends it.
 pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
-    let filter = log::start(flags.log_format, &flags.log)?;
+    let (filter, _traces) = log::start(flags.log_format, &flags.log)?;
     let terms = flags.terms();
     let leadership = if flags.leader_elect {
         Leadership::by_lease(terms.good_for(flags.aws_call_timeout).map_err(anyhow::Error::msg)?)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
@@ -28,16 +28,24 @@ pub(super) struct Filter {
 /// What a filter must be.
 const MUST: &str = "the log filter must be a level or levels by module, such as info or busgrant=debug,kube=warn";
 
-/// Starts to log to standard error.
-pub(super) fn start(format: Format, filter: &str) -> anyhow::Result<Filter> {
-    let (layer, handle) = reload::Layer::new(parsed(filter)?);
+/// Starts to log to standard error, and to send traces where there is a collector, for as long as the second is kept.
+pub(super) fn start(format: Format, filter: &str) -> anyhow::Result<(Filter, impl Sized + use<>)> {
+    let (shown, handle) = reload::Layer::new(parsed(filter)?);
     let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
-    let log = tracing_subscriber::registry().with(layer);
-    match format {
-        Format::Text => log.with(lines).init(),
-        Format::Json => log.with(lines.json().flatten_event(true).with_span_list(false)).init(),
-    }
-    Ok(Filter { said: Arc::new(Mutex::new(filter.to_owned())), handle })
+    let lines = match format {
+        Format::Text => lines.with_filter(shown).boxed(),
+        Format::Json => lines.json().flatten_event(true).with_span_list(false).with_filter(shown).boxed(),
+    };
+    let log = tracing_subscriber::registry().with(lines);
+    #[cfg(feature = "otlp")]
+    let (log, sender) = {
+        let (traces, sender) = super::traces::layer()?;
+        (log.with(traces), sender)
+    };
+    #[cfg(not(feature = "otlp"))]
+    let sender = ();
+    log.init();
+    Ok((Filter { said: Arc::new(Mutex::new(filter.to_owned())), handle }, sender))
 }
 
 impl Filter {

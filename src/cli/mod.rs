@@ -3,6 +3,8 @@
 mod controller;
 mod log;
 mod serve;
+#[cfg(feature = "otlp")]
+mod traces;
 
 use clap::{Parser, Subcommand};
 

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use busgrant_policy::{AccountId, BusArn, Region, Step};
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::metrics::Metrics;
 use super::rate::{Rates, Urgency};
 use crate::port::{BusError, BusState, EventBuses, Identity, Receipt, RetryClass};
 
 const DESCRIBE: &str = "DescribeEventBus";
+const WHO: &str = "GetCallerIdentity";
 
 /// A list that has no end by then is given up: 1,000 pages of 100 buses.
 const MOST_PAGES: usize = 1000;
@@ -47,7 +50,7 @@ impl<B: EventBuses> Service<B> {
 
     /// Whose credentials these are.
     pub async fn identity(&self) -> Result<Identity, BusError> {
-        self.counted("GetCallerIdentity", self.buses.home_region().as_ref(), self.buses.identity()).await
+        self.counted(WHO, self.buses.home_region().as_ref(), self.buses.identity()).await
     }
 
     /// Waits until a bus may be read.
@@ -90,11 +93,13 @@ impl<B: EventBuses> Service<B> {
     /// Sends a write, whose turn has come.
     pub async fn write(&self, bus: &BusArn, step: &Step, _turn: Turn) -> Result<Receipt, BusError> {
         let call = async {
-            match step {
+            let receipt = match step {
                 Step::PutStatement { sid, form } => self.buses.put_statement(bus, sid, form).await,
                 Step::PutDocument { text, .. } => self.buses.put_document(bus, text).await,
                 Step::RemoveStatement { sid } => self.buses.remove_statement(bus, sid).await,
-            }
+            }?;
+            Span::current().record("aws.request_id", &receipt.request_id);
+            Ok(receipt)
         };
         self.counted(operation(step), Some(bus.region()), call).await
     }
@@ -105,8 +110,24 @@ impl<B: EventBuses> Service<B> {
         region: Option<&Region>,
         call: impl Future<Output = Result<T, BusError>>,
     ) -> Result<T, BusError> {
+        // As OpenTelemetry names calls of the AWS SDKs.
+        let service = if operation == WHO { "STS" } else { "EventBridge" };
+        let span = tracing::info_span!(
+            "aws",
+            otel.name = format!("{service}.{operation}"),
+            otel.kind = "client",
+            rpc.system = "aws-api",
+            rpc.service = service,
+            rpc.method = operation,
+            otel.status_code = Empty,
+            error.code = Empty,
+            aws.request_id = Empty
+        );
         let began = Instant::now();
-        let answer = call.await;
+        let answer = call.instrument(span.clone()).await;
+        if let Err(BusError { code, request_id, .. }) = &answer {
+            span.record("otel.status_code", "ERROR").record("error.code", code).record("aws.request_id", request_id);
+        }
         self.metrics.call(operation, region.map(Region::as_str), answer.as_ref().err(), began.elapsed());
         answer
     }

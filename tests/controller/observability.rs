@@ -2,7 +2,13 @@
 
 use std::fs;
 
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::post;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::operator::Start;
 use super::scene::{Scene, account, spec};
@@ -164,4 +170,30 @@ async fn a_request_does_not_wait_for_a_back_off() {
     scene.sim.create_bus(super::scene::ACCOUNT, super::scene::REGION, "missing");
     scene.annotate("billing", "busgrant.dev/reconcile-at", json!("now")).await;
     scene.ready("billing").await;
+}
+
+#[tokio::test]
+async fn calls_to_aws_are_traced_where_there_is_a_collector() {
+    let (sender, mut received) = mpsc::unbounded_channel();
+    let take = async move |body: Bytes| drop(sender.send(String::from_utf8_lossy(&body).into_owned()));
+    let routes = Router::new().route("/v1/traces", post(take));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let collector = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+
+    let mut scene = Scene::new("traces").await;
+    let environment = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", collector), ("OTEL_BSP_SCHEDULE_DELAY", "100".to_owned())];
+    // What is traced is no matter of what is logged.
+    scene.start_as(&Start { environment, log: Some("warn,busgrant::cli=info"), ..Start::default() });
+    scene.granted("billing", &grant()).await;
+    let mut all = String::new();
+    let lacks = |all: &str| {
+        let wanted =
+            ["EventBridge.PutPermission", "EventBridge.DescribeEventBus", "aws.request_id", "flight", "busgrant"];
+        wanted.into_iter().find(|word| !all.contains(word))
+    };
+    while let Some(word) = lacks(&all) {
+        let more = timeout(PATIENCE, received.recv()).await;
+        all += &more.unwrap_or_else(|_| panic!("no {word} in {all}")).unwrap();
+    }
 }

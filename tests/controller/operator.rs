@@ -39,6 +39,8 @@ pub(super) struct Start {
     pub(super) credentials_from: Option<String>,
     /// What it logs, instead of its own decisions.
     pub(super) log: Option<&'static str>,
+    /// Variables of its environment beside those of every scene.
+    pub(super) environment: Vec<(&'static str, String)>,
     /// How many calls a second it may make, instead of [`REQUESTS_PER_SECOND`].
     pub(super) requests_per_second: Option<usize>,
 }
@@ -72,6 +74,7 @@ impl Operator {
             .env("BUSGRANT_OUTCOME_WAIT", format!("{OUTCOME_WAIT_MILLIS}ms"))
             .env("BUSGRANT_AWS_REQUESTS_PER_SECOND", requests.to_string())
             .env("BUSGRANT_LOG", start.log.unwrap_or("info,busgrant=debug"))
+            .envs(start.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap());
