@@ -72,6 +72,8 @@ pub struct Flight<'a, B> {
     read_turn: Option<Turn>,
     /// The turn of a write that came so late that the policy is read again first.
     write_turn: Option<Turn>,
+    /// Statements of ours that stand with a dead principal although the service took them.
+    reset: BTreeSet<Sid>,
     attempts: Attempts,
     looks: usize,
     /// How often writes of this flight were lost.
@@ -112,6 +114,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             before_writes: None,
             read_turn,
             write_turn: None,
+            reset: BTreeSet::new(),
             attempts: Attempts::default(),
             looks: 0,
             losses: 0,
@@ -222,7 +225,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
             refused: self.memory.refused(now),
             contended: self.memory.contended(now),
             blocking: self.memory.blocking(now),
-            reset: self.memory.reset.clone(),
+            reset: self.reset.clone(),
             singly: self.singly,
         }
     }
@@ -235,7 +238,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
                 .get(sid.as_str())
                 .is_some_and(|live| live.meaning().is_none() && live.dead_principals().count() > 0)
         });
-        self.memory.reset = dead.cloned().collect();
+        self.reset = dead.cloned().collect();
         self.plan_with(document, &self.limits(), false)
     }
 
@@ -251,7 +254,7 @@ impl<'a, B: EventBuses> Flight<'a, B> {
     async fn looks_again(&mut self, document: &Document, plan: &Plan) -> bool {
         let planned = plan.steps.iter().flat_map(writes);
         let missing: BTreeSet<(Sid, Kind)> = planned.filter(|write| self.written.contains(write)).collect();
-        if missing.is_empty() || !self.memory.reset.is_empty() {
+        if missing.is_empty() || !self.reset.is_empty() {
             self.looks = 0;
             self.written.clear();
             return false;

@@ -55,8 +55,6 @@ pub struct Memory {
     pub unknown_inherited: bool,
     /// Sids whose removal was confirmed, with the time when it was sent, by the UID of the object that is being deleted.
     pub removed: HashMap<String, BTreeMap<Sid, Instant>>,
-    /// Statements of ours that stand with a dead principal although the service took them.
-    pub reset: BTreeSet<Sid>,
     /// Flights in a row that had to leave an object out.
     pub left_out: u32,
     /// Flights in a row after which statements of objects that are gone may still be there.

@@ -5,13 +5,16 @@ use std::fs;
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::post;
+use busgrant_sim::ForeignWrite;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::operator::Start;
-use super::scene::{Scene, account, spec};
+use super::scene::{ACCOUNT, BUS, REGION, Scene, account, spec};
 use crate::support::{PATIENCE, eventually};
 
 fn grant() -> Value {
@@ -67,7 +70,7 @@ async fn metrics_tell_what_stands_and_what_was_done() {
     ] {
         assert_eq!(value(&metrics, &series), Some(wanted), "{series} in {metrics}");
     }
-    let length = scene.sim.policy_text("123456789012", "eu-west-1", "orders").unwrap().len();
+    let length = scene.sim.policy_text(ACCOUNT, REGION, BUS).unwrap().len();
     let characters = value(&metrics, &format!("busgrant_policy_characters{{{bus}}}"));
     assert_eq!(characters.map(|number| number.to_string()), Some(length.to_string()));
     for series in [
@@ -167,7 +170,7 @@ async fn a_request_does_not_wait_for_a_back_off() {
     scene.start(&[]);
     scene.apply("billing", &elsewhere).await;
     scene.says("billing", "EventBusNotFound").await;
-    scene.sim.create_bus(super::scene::ACCOUNT, super::scene::REGION, "missing");
+    scene.sim.create_bus(ACCOUNT, REGION, "missing");
     scene.annotate("billing", "busgrant.dev/reconcile-at", json!("now")).await;
     scene.ready("billing").await;
 }
@@ -196,4 +199,25 @@ async fn calls_to_aws_are_traced_where_there_is_a_collector() {
         let more = timeout(PATIENCE, received.recv()).await;
         all += &more.unwrap_or_else(|_| panic!("no {word} in {all}")).unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_happens_again_is_one_event_that_counts() {
+    let scene = Scene::running("again").await;
+    scene.granted("billing", &grant()).await;
+    let sid = scene.sid("billing", "a-111122223333");
+    for _ in 0..2 {
+        let mark = scene.mark();
+        assert!(scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Remove { sid: sid.clone() }));
+        scene.sim.wait_until(|_| scene.writes(mark).iter().any(|call| call.applied.is_some())).await;
+        scene.looked_over(2).await;
+    }
+    let events: Api<Event> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    eventually("one event, seen twice", PATIENCE, async || {
+        let all = events.list(&ListParams::default()).await.unwrap().items;
+        let drift: Vec<_> = all.into_iter().filter(|event| event.reason.as_deref() == Some("DriftCorrected")).collect();
+        let seen = |event: &Event| event.series.as_ref().map_or(1, |series| series.count);
+        if matches!(&drift[..], [one] if seen(one) == 2) { Ok(()) } else { Err(format!("{drift:?}")) }
+    })
+    .await;
 }
