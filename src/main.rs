@@ -7,11 +7,5 @@ use clap::Parser;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Arguments::parse().run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("busgrant: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    Arguments::parse().run().await
 }

@@ -119,7 +119,7 @@ pub(super) struct Flags {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Writes {
+pub(super) enum Writes {
     Allow,
     Deny,
 }

@@ -1,13 +1,22 @@
 //! The commands. Each flag is also an environment variable, and the SDK's own variables say which AWS.
 
 mod controller;
+mod desk;
+mod diff;
 mod log;
+mod manifests;
+mod plan;
+mod render;
 mod serve;
 #[cfg(feature = "otlp")]
 mod traces;
 
-use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use self::plan::Ended;
 use crate::api::crd_yaml;
 
 /// Manages who may put events on an Amazon EventBridge event bus, from Kubernetes objects.
@@ -22,17 +31,51 @@ pub struct Arguments {
 enum Command {
     /// Watch EventBusPermission objects and make the buses' policies hold what they say.
     Controller(Box<controller::Flags>),
+    /// Show the calls that the controller would make for manifests, and the policy that they lead to. Exits with 0 where
+    /// nothing would change, 1 where something would, 2 where something can't be served.
+    Plan(Box<plan::Flags>),
+    /// Print the policy that would stand for manifests, on a bus that has nothing else.
+    Render(Box<desk::Objects>),
     /// Print the CustomResourceDefinition, for kubectl apply.
     Crds,
+    /// Print what completes these commands in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 impl Arguments {
-    /// Does what the arguments say.
-    pub async fn run(self) -> anyhow::Result<()> {
-        match self.command {
-            Command::Controller(flags) => Box::pin(controller::run(*flags)).await,
-            Command::Crds => print(&crd_yaml()?),
+    /// Does what the arguments say; says on standard error why it can't.
+    pub async fn run(self) -> ExitCode {
+        // 1 says that there are changes, where a command shows them.
+        let failed = if matches!(self.command, Command::Plan(_) | Command::Render(_)) { 2 } else { 1 };
+        match self.command.run().await {
+            Ok(Ended::Same) => ExitCode::SUCCESS,
+            Ok(Ended::Changes) => ExitCode::from(1),
+            Ok(Ended::Trouble) => ExitCode::from(2),
+            Err(error) => {
+                eprintln!("busgrant: {error:#}");
+                ExitCode::from(failed)
+            }
         }
+    }
+}
+
+impl Command {
+    async fn run(self) -> anyhow::Result<Ended> {
+        match self {
+            Self::Controller(flags) => Box::pin(controller::run(*flags)).await?,
+            Self::Plan(flags) => return Box::pin(plan::run(&flags)).await,
+            Self::Render(objects) => return render::run(&objects),
+            Self::Crds => print(&crd_yaml()?)?,
+            Self::Completions { shell } => {
+                let mut text = Vec::new();
+                clap_complete::generate(shell, &mut Arguments::command(), "busgrant", &mut text);
+                print(&String::from_utf8(text)?)?;
+            }
+        }
+        Ok(Ended::Same)
     }
 }
 

@@ -53,34 +53,40 @@ fn unverified(sid: &Sid, read: Option<&Document>) -> Option<String> {
 }
 
 fn obstacle(finding: &Finding, text: &str, around: &Circumstances) -> (Reason, Option<String>) {
-    match &finding.obstacle {
+    if around.documents_allowed && finding.obstacle == Obstacle::DocumentWritesDenied {
+        let message = "only the whole policy can say it, which is not written while a call may still take effect";
+        return (Reason::OutcomeUnknown, Some(message.to_owned()));
+    }
+    let (reason, message) = explain(&finding.obstacle);
+    match (around.refusal)(text).filter(|_| finding.obstacle == Obstacle::Refused) {
+        Some(said) => (reason, Some(format!("{message}: {said}"))),
+        None => (reason, Some(message)),
+    }
+}
+
+/// What stands in the way of a claim, for people.
+pub fn explain(obstacle: &Obstacle) -> (Reason, String) {
+    match obstacle {
         Obstacle::PolicyFull { used, needed, allowed } => {
             let message = format!("the policy uses {used} characters and would need {needed}; {allowed} are allowed");
-            (Reason::PolicyFull, Some(message))
-        }
-        Obstacle::DocumentWritesDenied if around.documents_allowed => {
-            let message = "only the whole policy can say it, which is not written while a call may still take effect";
-            (Reason::OutcomeUnknown, Some(message.to_owned()))
+            (Reason::PolicyFull, message)
         }
         Obstacle::DocumentWritesDenied => {
             let message = "only a write of the whole policy can say it, and --document-writes=deny forbids that";
-            (Reason::DocumentWritesDenied, Some(message.to_owned()))
+            (Reason::DocumentWritesDenied, message.to_owned())
         }
         Obstacle::DocumentBlocked { by } => {
             let message =
                 format!("the policy can't be written as a whole because of {by}, which somebody else put there");
-            (Reason::DocumentBlocked, Some(message))
+            (Reason::DocumentBlocked, message)
         }
-        Obstacle::Refused => {
-            let said = (around.refusal)(text).unwrap_or_default();
-            (Reason::StatementRefused, Some(format!("AWS refused it: {said}")))
-        }
+        Obstacle::Refused => (Reason::StatementRefused, "AWS refused it".to_owned()),
         Obstacle::Contended => {
             let message = "others changed it three times within ten minutes; it is put back only every ten minutes";
-            (Reason::Contended, Some(message.to_owned()))
+            (Reason::Contended, message.to_owned())
         }
         Obstacle::DenyUnserved { deny } => {
-            (Reason::DenyUnserved, Some(format!("held back until the Deny {deny} of this object stands")))
+            (Reason::DenyUnserved, format!("held back until the Deny {deny} of this object stands"))
         }
     }
 }

@@ -1,0 +1,36 @@
+//! `busgrant render`: the policy that would stand for manifests, on a bus that has nothing else.
+
+use std::collections::BTreeMap;
+
+use busgrant_policy::Document;
+use serde_json::Value;
+
+use super::desk::{Objects, laid_out};
+use super::plan::{Ended, tell_troubles};
+use super::print;
+use crate::controller::statements::explain;
+
+/// Prints it: the policy of the one bus, or the policies by ARN where there are several.
+pub(super) fn run(objects: &Objects) -> anyhow::Result<Ended> {
+    let (buses, troubles) = laid_out(objects)?;
+    let mut incomplete = tell_troubles(&troubles);
+    let mut policies: BTreeMap<String, Value> = BTreeMap::new();
+    for bus in buses {
+        let nothing = Document::default();
+        let plan = bus.plan(&nothing, true);
+        for finding in &plan.findings {
+            eprintln!("busgrant: {}: {}", finding.sid, explain(&finding.obstacle).1);
+            incomplete = true;
+        }
+        let document = bus.after(&nothing, &plan.steps)?;
+        let texts: Vec<&str> = document.statements().iter().map(|live| live.text()).collect();
+        policies.insert(bus.arn.to_string(), serde_json::from_str(&document.render(&texts))?);
+    }
+    let mut values = policies.values();
+    let shown = match (values.next(), values.next()) {
+        (Some(only), None) => serde_json::to_string_pretty(only)?,
+        _ => serde_json::to_string_pretty(&policies)?,
+    };
+    print(&format!("{shown}\n"))?;
+    Ok(if incomplete { Ended::Trouble } else { Ended::Same })
+}
