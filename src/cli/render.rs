@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use busgrant_policy::Document;
+use busgrant_policy::document::LiveStatement;
 use serde_json::Value;
 
 use super::desk::{Objects, laid_out};
@@ -23,7 +24,7 @@ pub(super) fn run(objects: &Objects) -> anyhow::Result<Ended> {
             incomplete = true;
         }
         let document = bus.after(&nothing, &plan.steps)?;
-        let texts: Vec<&str> = document.statements().iter().map(|live| live.text()).collect();
+        let texts: Vec<&str> = document.statements().iter().map(LiveStatement::text).collect();
         policies.insert(bus.arn.to_string(), serde_json::from_str(&document.render(&texts))?);
     }
     let mut values = policies.values();
