@@ -135,14 +135,19 @@ fn key_of(context: &BeforeTransmitInterceptorContextRef<'_>) -> Option<String> {
 
 impl Aws {
     /// Reads the environment: credentials, Region and endpoint as every AWS SDK finds them. One call may take as long as
-    /// `call_limit`, connecting and reading included. `may_send` is asked before each call to a bus.
-    pub async fn from_environment(call_limit: Duration, may_send: MaySend) -> Self {
+    /// `call_limit`, connecting and reading included. `may_send` is asked before each call to a bus, and a `region` is
+    /// taken instead of the environment's.
+    pub async fn from_environment(call_limit: Duration, may_send: MaySend, region: Option<&Region>) -> Self {
         let limits = TimeoutConfig::builder()
             .connect_timeout(CONNECT_LIMIT.min(call_limit))
             .operation_attempt_timeout(call_limit)
             .operation_timeout(call_limit)
             .build();
-        let config = aws_config::from_env().load().await;
+        let mut loader = aws_config::from_env();
+        if let Some(region) = region {
+            loader = loader.region(aws_config::Region::new(region.as_str().to_owned()));
+        }
+        let config = loader.load().await;
         let (known, asking) = (Arc::default(), tokio::sync::Mutex::default());
         Self { config, call_limit, may_send, limits, clients: Mutex::default(), known, asking }
     }

@@ -76,12 +76,17 @@ fn bad_input_is_told_with_what_must_be() {
     write("later.yaml", "{apiVersion: busgrant.dev/v2, kind: EventBusPermission, metadata: {name: a}}");
     write("nameless.yaml", "{apiVersion: busgrant.dev/v1alpha1, kind: EventBusPermission}");
     write("policy.json", "{}");
+    write("fine.yaml", &fs::read_to_string(cases()[0].join("objects.yaml")).unwrap());
     for (arguments, must) in [
         (vec!["plan", "-f", "missing.yaml"], "missing.yaml can't be read"),
         (vec!["plan", "-f", "broken.yaml"], "broken.yaml must be YAML or JSON"),
         (vec!["plan", "-f", "other.yaml"], "there must be an EventBusPermission of busgrant.dev"),
         (vec!["plan", "-f", "later.yaml"], "apiVersion must be busgrant.dev/v1alpha1, and is busgrant.dev/v2"),
         (vec!["render", "-f", "nameless.yaml"], "metadata.name must be set"),
+        (
+            vec!["plan", "-f", "fine.yaml", "--policy", "policy.json"],
+            "must be the JSON of a bus's policy: it has no Statement",
+        ),
         (vec!["plan"], "--filename <PATH>"),
     ] {
         let output = busgrant(&folder, &arguments);
@@ -100,6 +105,18 @@ fn a_folder_and_standard_input_are_read_as_files_are() {
     let yaml = busgrant(&case, &["plan", "-f", "objects.yaml", "--policy", "policy.json", "-o", "yaml"]);
     let yaml: Value = serde_saphyr::from_slice(&yaml.stdout).unwrap();
     assert_eq!(told, yaml);
+}
+
+#[test]
+fn the_whole_answer_of_describe_event_bus_is_its_policy() {
+    let case = cases().into_iter().find(|case| case.ends_with("changed")).unwrap();
+    let policy = fs::read_to_string(case.join("policy.json")).unwrap();
+    let arn = format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{BUS}");
+    let answer = json!({"Name": BUS, "Arn": arn, "Policy": policy.trim()}).to_string();
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("describe.json");
+    fs::write(&file, answer).unwrap();
+    let plan = |policy: &str| busgrant(&case, &["plan", "-f", "objects.yaml", "--policy", policy]);
+    assert_eq!(said(&plan(file.to_str().unwrap())), said(&plan("policy.json")));
 }
 
 #[test]

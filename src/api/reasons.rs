@@ -123,7 +123,9 @@ reasons! {
         "Wait. If it stays, find what else calls EventBridge in the account.";
     ServiceUnavailable:
         "EventBridge couldn't be reached or failed. The controller goes on trying.",
-        "Wait. If it stays, check the network between the controller and EventBridge.";
+        "Wait. If it stays, check the network between the controller and EventBridge, and whether the Region that the message \
+         names exists. An object with a mistyped Region never got a statement there: `kubectl patch ebp NAME --type=merge -p \
+         '{\"metadata\":{\"finalizers\":null}}'` lets it go.";
     OutcomeUnknown:
         "A call got no answer, and may still take effect. Until that can't happen any more and the policy was read again, the \
          object isn't ready, and isn't let go when it is deleted.",

@@ -47,7 +47,7 @@ pub(super) struct Flags {
     watch_namespaces: Vec<String>,
 
     /// How often the buses are looked over for changes by others, such as 60s or 5m.
-    #[arg(long, env = "BUSGRANT_SWEEP_INTERVAL", default_value = "60s", value_parser = duration)]
+    #[arg(long, env = "BUSGRANT_SWEEP_INTERVAL", default_value = "60s", value_parser = interval)]
     sweep_interval: Duration,
 
     /// Allow statements that are open to anyone in AWS.
@@ -114,7 +114,7 @@ pub(super) struct Flags {
 
     /// What is logged, as a filter such as info or busgrant=debug,kube=warn. PUT to /log changes it while the controller
     /// runs. At info, the AWS SDK's own `aws_config` logs the id of the access key that it found.
-    #[arg(long, env = "BUSGRANT_LOG", default_value = "info,aws_config=warn")]
+    #[arg(long, env = "BUSGRANT_LOG", default_value = "info,aws_config=warn,aws_config::imds=error")]
     log: String,
 }
 
@@ -134,7 +134,7 @@ pub(super) async fn run(flags: Flags) -> anyhow::Result<()> {
         Leadership::alone()
     };
     let asked = leadership.clone();
-    let aws = Aws::from_environment(flags.aws_call_timeout, Arc::new(move || asked.may_write())).await;
+    let aws = Aws::from_environment(flags.aws_call_timeout, Arc::new(move || asked.may_write()), None).await;
     ensure!(
         flags.outcome_wait > aws.call_limit(),
         "--outcome-wait must be longer than a call may take, {:?} (--aws-call-timeout)",
@@ -264,8 +264,15 @@ async fn cluster_owner(client: &Client) -> anyhow::Result<Owner> {
     Ok(default_owner(namespace.metadata.uid.as_deref().unwrap_or_default())?)
 }
 
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// No time that is set here makes sense beyond a day.
 const LONGEST: Duration = Duration::from_hours(24);
+
+/// The time between two looks over all buses, which cost calls that the account shares.
+fn interval(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration < SHORTEST_INTERVAL { Err(format!("must be at least {SHORTEST_INTERVAL:?}")) } else { Ok(duration) }
+}
 
 /// A number with ms, s, m or h behind it; alone it means seconds.
 fn duration(text: &str) -> Result<Duration, String> {

@@ -81,6 +81,13 @@ pub(super) struct Trouble {
     pub(super) message: String,
 }
 
+impl Objects {
+    /// The Region of buses that name none.
+    pub(super) fn region(&self) -> &Region {
+        &self.region
+    }
+}
+
 /// The manifests as they stand in the files.
 pub(super) fn manifests(flags: &Objects) -> anyhow::Result<Vec<Manifest>> {
     read(&flags.filename, &flags.namespace)

@@ -66,5 +66,9 @@ impl Filter {
 fn parsed(text: &str) -> anyhow::Result<EnvFilter> {
     // An empty filter would log errors alone, and say nothing of a slip.
     anyhow::ensure!(!text.trim().is_empty(), MUST);
+    // What has spaces in it, or no level, would be taken for a module that nobody has.
+    let is_wrong =
+        |part: &str| part.trim().is_empty() || part.trim().contains(char::is_whitespace) || part.ends_with('=');
+    anyhow::ensure!(!text.split(',').any(is_wrong), MUST);
     EnvFilter::try_new(text).context(MUST)
 }

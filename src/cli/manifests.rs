@@ -141,7 +141,12 @@ fn manifest(item: Value, origin: &Origin, namespace: &str) -> anyhow::Result<Opt
         bail!("{origin}: apiVersion must be {known}, and is {api_version}");
     }
     ensure!(!metadata.name.is_empty(), "{origin}: metadata.name must be set");
-    let spec = EventBusPermissionSpec::deserialize(&item["spec"]).map_err(|error| format!("spec: {error}"));
+    let spec = serde_path_to_error::deserialize(&item["spec"]).map_err(|error| {
+        let quotes = error.inner().to_string().starts_with("invalid type: integer")
+            && error.inner().to_string().ends_with("a string");
+        let must = if quotes { ": it must be in quotes" } else { "" };
+        format!("spec.{}: {}{must}", error.path(), error.inner())
+    });
     Ok(Some(Manifest {
         origin: origin.clone(),
         namespace: metadata.namespace.unwrap_or_else(|| namespace.to_owned()),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use busgrant_policy::document::LiveStatement;
-use busgrant_policy::{Document, Finding, ShortForm, Step};
+use busgrant_policy::{Document, Finding, Region, ShortForm, Step};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -32,8 +32,8 @@ pub(super) struct Flags {
     #[command(flatten)]
     objects: desk::Objects,
 
-    /// A file with the bus's policy as it is, as `DescribeEventBus` gives it, or an empty one; - is standard input. By default
-    /// the policies are read from AWS, with the credentials of the environment.
+    /// A file with the bus's policy, or the whole answer of `aws events describe-event-bus`; an empty one for a bus without;
+    /// - is standard input. By default the policies are read from AWS, with the credentials of the environment.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 
@@ -108,9 +108,11 @@ pub(super) struct Unserved {
 /// Shows what would be done.
 pub(super) async fn run(flags: &Flags) -> anyhow::Result<Ended> {
     let (buses, troubles) = laid_out(&flags.objects)?;
+    let unreadable = tell_troubles(&troubles);
     let live = match &flags.policy {
+        Some(_) if buses.is_empty() => Vec::new(),
         Some(file) => vec![from_file(file, &buses)?],
-        None => from_aws(&buses).await?,
+        None => from_aws(&buses, flags.objects.region()).await?,
     };
     let plans: Vec<BusPlan> =
         buses.iter().zip(&live).map(|(bus, live)| plan_of(bus, live)).collect::<anyhow::Result<_>>()?;
@@ -119,7 +121,7 @@ pub(super) async fn run(flags: &Flags) -> anyhow::Result<Ended> {
         Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&plans)?))?,
         Output::Yaml => print(&serde_saphyr::to_string(&plans)?)?,
     }
-    let incomplete = tell_troubles(&troubles) || plans.iter().any(|plan| !plan.obstacles.is_empty());
+    let incomplete = unreadable || plans.iter().any(|plan| !plan.obstacles.is_empty());
     let changes = plans.iter().any(|plan| !plan.calls.is_empty());
     Ok(if incomplete {
         Ended::Trouble
@@ -151,13 +153,26 @@ fn from_file(file: &PathBuf, buses: &[Bus]) -> anyhow::Result<Document> {
     } else {
         fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?
     };
-    let text = text.trim();
-    let document = Document::parse((!text.is_empty()).then_some(text));
-    document.with_context(|| format!("{} must be the JSON of a bus's policy", file.display()))
+    let policy =
+        policy_of(text.trim()).with_context(|| format!("{} must be the JSON of a bus's policy", file.display()))?;
+    Ok(Document::parse(policy.as_deref())?)
 }
 
-async fn from_aws(buses: &[Bus]) -> anyhow::Result<Vec<Document>> {
-    let aws = Aws::from_environment(CALL_LIMIT, Arc::new(|| true)).await;
+/// The policy in a text that is one, or the whole answer of `DescribeEventBus`; nothing where the bus has none.
+fn policy_of(text: &str) -> anyhow::Result<Option<String>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let value: Value = serde_json::from_str(text)?;
+    if value.get("Arn").is_some_and(Value::is_string) && value.get("Statement").is_none() {
+        return Ok(value.get("Policy").and_then(Value::as_str).map(str::to_owned));
+    }
+    ensure!(value.get("Statement").is_some(), "it has no Statement");
+    Ok(Some(text.to_owned()))
+}
+
+async fn from_aws(buses: &[Bus], region: &Region) -> anyhow::Result<Vec<Document>> {
+    let aws = Aws::from_environment(CALL_LIMIT, Arc::new(|| true), Some(region)).await;
     let identity =
         aws.identity().await.context("the policies can't be read from AWS; --policy takes one from a file")?;
     let mut documents = Vec::new();

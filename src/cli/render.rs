@@ -27,6 +27,10 @@ pub(super) fn run(objects: &Objects) -> anyhow::Result<Ended> {
         let texts: Vec<&str> = document.statements().iter().map(LiveStatement::text).collect();
         policies.insert(bus.arn.to_string(), serde_json::from_str(&document.render(&texts))?);
     }
+    policies.retain(|_, policy| policy["Statement"].as_array().is_some_and(|statements| !statements.is_empty()));
+    if policies.is_empty() {
+        return Ok(Ended::Trouble);
+    }
     let mut values = policies.values();
     let shown = match (values.next(), values.next()) {
         (Some(only), None) => serde_json::to_string_pretty(only)?,

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use busgrant_policy::Document;
 use clap::{Args, ValueEnum};
-use jsonschema::Validator;
+use jsonschema::{ValidationError, Validator};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -121,7 +121,12 @@ fn strict(schema: &mut Value) {
 /// What of its shape is wrong: where, and what must be.
 fn shape(schema: &Validator, manifest: &Manifest) -> Vec<String> {
     let errors = schema.iter_errors(&manifest.written);
-    errors.map(|error| format!("{}: {error}", path(error.instance_path().as_str()))).collect()
+    let told = |error: ValidationError<'_>| {
+        let quotes = error.instance().is_number() && error.to_string().ends_with("is not of type \"string\"");
+        let must = if quotes { ": it must be in quotes" } else { "" };
+        format!("{}: {error}{must}", path(error.instance_path().as_str()))
+    };
+    errors.map(told).collect()
 }
 
 /// A JSON pointer as Kubernetes writes a field's place.

@@ -190,7 +190,7 @@ fn verdict(
     let told = |statement: &Judged| {
         let more = match unsynced.len() {
             1 => String::new(),
-            several => format!(" (and {} more)", several - 1),
+            several => format!(" (and {} more)", count(several - 1, "statement")),
         };
         let StatementStatus { name, message, reason, .. } = &statement.status;
         format!("statement {name}: {}{more}", message.as_deref().unwrap_or(reason))

@@ -60,7 +60,9 @@ impl<B: EventBuses> Service<B> {
 
     /// One bus, whose turn has come.
     pub async fn describe(&self, bus: &BusArn, _turn: Turn) -> Result<BusState, BusError> {
-        self.counted(DESCRIBE, Some(bus.region()), self.buses.describe(bus)).await
+        let answer = self.counted(DESCRIBE, Some(bus.region()), self.buses.describe(bus)).await;
+        // A wrong Region or account is a common cause, and what AWS says names neither.
+        answer.map_err(|error| BusError { message: format!("{bus}: {}", error.message), ..error })
     }
 
     /// Every bus of an account and Region.

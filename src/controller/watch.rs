@@ -1,6 +1,9 @@
 //! The watch of the objects of one namespace or all: a store that it keeps up to date, from the start of the process on, and
 //! the objects to look at, once this process leads.
 
+use std::time::Duration;
+
+use futures::TryStreamExt;
 use futures::stream::{self, BoxStream, StreamExt};
 use kube::Api;
 use kube::runtime::reflector::Store;
@@ -8,10 +11,15 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 
+use tokio::time::Instant;
+
 use super::permission::Permission;
 
 /// A dead connection to the API server is noticed after this long at most, in seconds.
 const WATCH_LIMIT: u32 = 30;
+
+/// What goes on failing is not told each time.
+const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
 
 /// A watch under way.
 pub struct Watch {
@@ -26,16 +34,21 @@ impl Watch {
         let writer = Writer::new(());
         let store = writer.as_reader();
         let watch = watcher(api, watcher::Config::default().timeout(WATCH_LIMIT)).default_backoff();
-        Self { events: reflector(writer, watch).boxed(), store }
+        let mut told: Option<Instant> = None;
+        let events = reflector(writer, watch).inspect_err(move |error| {
+            // It is tried again at once, and then more seldom.
+            if told.is_none_or(|told| told.elapsed() >= BETWEEN_WARNINGS) {
+                told = Some(Instant::now());
+                let hint = "is the definition installed, and may EventBusPermissions be listed and watched?";
+                tracing::warn!(%error, hint, "the objects can't be watched; tried again");
+            }
+        });
+        Self { events: events.boxed(), store }
     }
 
     /// Keeps the store up to date, and does nothing else, for ever.
     pub async fn follow(&mut self) {
-        while let Some(event) = self.events.next().await {
-            if let Err(error) = event {
-                tracing::debug!(%error, "watch");
-            }
-        }
+        while self.events.next().await.is_some() {}
     }
 
     /// The objects to look at: all there are, and then those that change. `notice` is shown every event.

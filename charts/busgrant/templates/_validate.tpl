@@ -46,6 +46,9 @@
 {{- if le (include "busgrant.milliseconds" $controller.outcomeWait | int64) $call }}
 {{- $wrong = append $wrong "controller.outcomeWait must be longer than controller.awsCallTimeout: a call that is still under way may take effect" }}
 {{- end }}
+{{- if lt (include "busgrant.milliseconds" $controller.sweepInterval | int64) 1000 }}
+{{- $wrong = append $wrong "controller.sweepInterval must be at least 1s: each look costs calls that the account shares" }}
+{{- end }}
 {{- if $controller.leaderElect }}
 {{- $lease := include "busgrant.milliseconds" $controller.leaseDuration | int64 }}
 {{- $deadline := include "busgrant.milliseconds" $controller.leaseRenewDeadline | int64 }}
