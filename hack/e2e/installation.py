@@ -72,6 +72,11 @@ class Installation:
         eventually("the Pods go", lambda: not self.kubectl.items("pods", *PODS), 90)
         self.without_rights.append((start, datetime.now(timezone.utc)))
 
+    @staticmethod
+    def now():
+        """As the audit log writes it."""
+        return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
     def excused(self, stamp):
         when = datetime.fromisoformat(stamp.replace("Z", "+00:00"))
         return any(start <= when <= end for start, end in self.without_rights)
