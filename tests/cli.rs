@@ -52,6 +52,17 @@ fn plans_and_policies_are_shown_as_reviewed() {
         is_as_reviewed(&case.join("plan.txt"), &said(&plan));
         let render = busgrant(&case, &["render", "-f", "objects.yaml"]);
         is_as_reviewed(&case.join("render.txt"), &said(&render));
+        let validate = busgrant(&case, &["validate", "-f", "objects.yaml"]);
+        is_as_reviewed(&case.join("validate.txt"), &said(&validate));
+    }
+}
+
+#[test]
+fn findings_are_told_as_ci_systems_read_them() {
+    let case = cases().into_iter().find(|case| case.ends_with("invalid")).unwrap();
+    for form in ["json", "junit", "sarif"] {
+        let validate = busgrant(&case, &["validate", "-f", "objects.yaml", "-o", form]);
+        is_as_reviewed(&case.join(format!("validate.{form}.txt")), &said(&validate));
     }
 }
 

@@ -13,7 +13,7 @@ use busgrant_policy::{
 use clap::Args;
 
 use super::controller::Writes;
-use super::manifests::{Manifest, read};
+use super::manifests::{Manifest, Origin, read};
 use crate::api::naming::object_id;
 use crate::api::{Compiled, Consent, Home, ManagementPolicy, compile};
 
@@ -76,18 +76,27 @@ struct Object {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Trouble {
     /// The manifest.
-    pub(super) origin: String,
+    pub(super) origin: Origin,
     /// What is wrong, and what must be.
     pub(super) message: String,
 }
 
+/// The manifests as they stand in the files.
+pub(super) fn manifests(flags: &Objects) -> anyhow::Result<Vec<Manifest>> {
+    read(&flags.filename, &flags.namespace)
+}
+
 /// The manifests by bus, and what is wrong with them.
 pub(super) fn laid_out(flags: &Objects) -> anyhow::Result<(Vec<Bus>, Vec<Trouble>)> {
-    let manifests = read(&flags.filename, &flags.namespace)?;
+    Ok(by_bus(&manifests(flags)?, flags))
+}
+
+/// The same for manifests that were read.
+pub(super) fn by_bus(manifests: &[Manifest], flags: &Objects) -> (Vec<Bus>, Vec<Trouble>) {
     let mut buses: BTreeMap<BusArn, Bus> = BTreeMap::new();
     let mut troubles = Vec::new();
     for manifest in manifests {
-        match place(&manifest, flags) {
+        match place(manifest, flags) {
             Ok((arn, object)) => {
                 for refused in &object.compiled.refused {
                     let message = format!("statement {}: {}", refused.name, refused.messages.join(", "));
@@ -102,7 +111,7 @@ pub(super) fn laid_out(flags: &Objects) -> anyhow::Result<(Vec<Bus>, Vec<Trouble
             }
         }
     }
-    Ok((buses.into_values().collect(), troubles))
+    (buses.into_values().collect(), troubles)
 }
 
 fn place(manifest: &Manifest, flags: &Objects) -> Result<(BusArn, Object), Vec<String>> {
@@ -113,7 +122,7 @@ fn place(manifest: &Manifest, flags: &Objects) -> Result<(BusArn, Object), Vec<S
     let arn = spec.event_bus.resolve(&home)?;
     let id = object_id(namespace, name).map_err(|error| vec![error.to_string()])?;
     let compiled = compile(spec, &arn, &flags.owner, &id, Consent { allow_public: flags.allow_public });
-    let label = format!("{namespace}/{name}");
+    let label = manifest.label();
     // What is in a file has no age: where room is short, names decide among them.
     let seniority = (String::new(), label.clone());
     let watched = manifest.paused || spec.management_policy == ManagementPolicy::Observe;

@@ -1,6 +1,7 @@
 //! Objects as they stand in files: YAML or JSON, one or many in a file, a folder or standard input.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -11,17 +12,39 @@ use serde_json::Value;
 
 use crate::api::{EventBusPermissionSpec, GROUP, PAUSED_ANNOTATION};
 
+/// Where a manifest stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Origin {
+    pub(super) file: String,
+    /// Which of the file's documents, from 1.
+    pub(super) document: usize,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, document {}", self.file, self.document)
+    }
+}
+
 /// One `EventBusPermission` of a file.
 #[derive(Debug)]
 pub(super) struct Manifest {
-    /// The file, and which of its documents.
-    pub(super) origin: String,
+    pub(super) origin: Origin,
     pub(super) namespace: String,
     pub(super) name: String,
     /// Whether it is paused by annotation.
     pub(super) paused: bool,
+    /// The object as it was written.
+    pub(super) written: Value,
     /// What it wants, or what is wrong with that.
     pub(super) spec: Result<EventBusPermissionSpec, String>,
+}
+
+impl Manifest {
+    /// Namespace and name, for people.
+    pub(super) fn label(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
 }
 
 /// Every `EventBusPermission` in these files, in their order; other kinds are none of our business. `-` is standard input, and
@@ -71,7 +94,7 @@ fn add(text: &str, file: &str, namespace: &str, found: &mut Vec<Manifest>) -> an
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(text).with_context(|| format!("{file} must be YAML or JSON"))?;
     for (number, document) in documents.into_iter().enumerate() {
-        let origin = format!("{file}, document {}", number + 1);
+        let origin = Origin { file: file.to_owned(), document: number + 1 };
         let items = match document {
             Value::Object(mut list) if list.get("kind").is_some_and(|kind| kind == "List") => {
                 serde_json::from_value(list.remove("items").unwrap_or_default())
@@ -104,7 +127,7 @@ struct Names {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-fn manifest(mut item: Value, origin: &str, namespace: &str) -> anyhow::Result<Option<Manifest>> {
+fn manifest(item: Value, origin: &Origin, namespace: &str) -> anyhow::Result<Option<Manifest>> {
     if item.is_null() {
         return Ok(None);
     }
@@ -118,12 +141,13 @@ fn manifest(mut item: Value, origin: &str, namespace: &str) -> anyhow::Result<Op
         bail!("{origin}: apiVersion must be {known}, and is {api_version}");
     }
     ensure!(!metadata.name.is_empty(), "{origin}: metadata.name must be set");
-    let spec = serde_json::from_value(item["spec"].take()).map_err(|error| format!("spec: {error}"));
+    let spec = EventBusPermissionSpec::deserialize(&item["spec"]).map_err(|error| format!("spec: {error}"));
     Ok(Some(Manifest {
-        origin: origin.to_owned(),
+        origin: origin.clone(),
         namespace: metadata.namespace.unwrap_or_else(|| namespace.to_owned()),
         name: metadata.name,
         paused: metadata.annotations.is_some_and(|all| all.get(PAUSED_ANNOTATION).is_some_and(|value| value == "true")),
+        written: item,
         spec,
     }))
 }

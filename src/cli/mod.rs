@@ -10,6 +10,7 @@ mod render;
 mod serve;
 #[cfg(feature = "otlp")]
 mod traces;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,9 @@ enum Command {
     /// Show the calls that the controller would make for manifests, and the policy that they lead to. Exits with 0 where
     /// nothing would change, 1 where something would, 2 where something can't be served.
     Plan(Box<plan::Flags>),
+    /// Check manifests as the API server and the controller would, without either. Exits with 0 where they are valid, 1 where
+    /// something is wrong with them, 2 where that can't be told.
+    Validate(Box<validate::Flags>),
     /// Print the policy that would stand for manifests, on a bus that has nothing else.
     Render(Box<desk::Objects>),
     /// Print the CustomResourceDefinition, for kubectl apply.
@@ -49,10 +53,11 @@ impl Arguments {
     /// Does what the arguments say; says on standard error why it can't.
     pub async fn run(self) -> ExitCode {
         // 1 says that there are changes, where a command shows them.
-        let failed = if matches!(self.command, Command::Plan(_) | Command::Render(_)) { 2 } else { 1 };
+        let failed =
+            if matches!(self.command, Command::Plan(_) | Command::Render(_) | Command::Validate(_)) { 2 } else { 1 };
         match self.command.run().await {
             Ok(Ended::Same) => ExitCode::SUCCESS,
-            Ok(Ended::Changes) => ExitCode::from(1),
+            Ok(Ended::Different) => ExitCode::from(1),
             Ok(Ended::Trouble) => ExitCode::from(2),
             Err(error) => {
                 eprintln!("busgrant: {error:#}");
@@ -67,6 +72,7 @@ impl Command {
         match self {
             Self::Controller(flags) => Box::pin(controller::run(*flags)).await?,
             Self::Plan(flags) => return Box::pin(plan::run(&flags)).await,
+            Self::Validate(flags) => return validate::run(&flags),
             Self::Render(objects) => return render::run(&objects),
             Self::Crds => print(&crd_yaml()?)?,
             Self::Completions { shell } => {

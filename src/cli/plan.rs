@@ -52,11 +52,11 @@ enum Output {
 /// How a command ends, as diff(1) does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Nothing would change.
+    /// Nothing would change, or nothing is wrong.
     Same,
-    /// Something would.
-    Changes,
-    /// Not everything can be served.
+    /// Something would, or is.
+    Different,
+    /// It can't be told, or not everything can be served.
     Trouble,
 }
 
@@ -124,7 +124,7 @@ pub(super) async fn run(flags: &Flags) -> anyhow::Result<Ended> {
     Ok(if incomplete {
         Ended::Trouble
     } else if changes {
-        Ended::Changes
+        Ended::Different
     } else {
         Ended::Same
     })

@@ -13,6 +13,7 @@ mod applied;
 mod cases;
 mod committed;
 mod explained;
+mod validated;
 
 /// The objects of a namespace of its own, on a server that has the definition.
 async fn permissions(purpose: &str) -> (String, Api<DynamicObject>) {
