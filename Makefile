@@ -16,10 +16,13 @@ FUZZ_SECONDS ?= 20
 # How many times as much `make soak` tries.
 SOAK ?= 10
 
-.PHONY: help check lint test fuzz soak bench demo generate chart chart-test deny clean tools binaries test-binaries control-plane
+# The processor of `make image`: amd64 or arm64.
+ARCH ?= amd64
+
+.PHONY: help check lint test fuzz soak bench demo generate chart chart-test image e2e deny clean tools binaries test-binaries control-plane
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 check: lint ## The loop: format, lint, unit and property tests; needs Rust alone
 	$(CARGO) test --workspace --lib --bins $(SUITES:%=--test %)
@@ -63,11 +66,19 @@ chart: ## Bring the chart's copy of crds/ and its README up to date
 chart-test: control-plane ## The chart: lint, snapshots, refusals and its life, with Helm 3 and 4 on a real API server
 	hack/chart/test
 
+image: tools ## The container image, without a container engine: dist/…oci.tar; ARCH=arm64 for the other processor
+	hack/image --arch $(ARCH)
+
+e2e: image ## The image, installed with Helm, in Pods of a real node; root, or kind, or a cluster that you name. ONLY="crash story"
+	hack/image --program busgrant-sim
+	hack/e2e/run $(if $(ONLY),--only $(ONLY))
+
 deny: ## Licences, sources and duplicates of what we depend on; needs cargo-deny
 	$(CARGO) deny check bans licenses sources
 
 clean: ## Remove what was built here; the control plane stays, in ~/.cache/busgrant
 	$(CARGO) clean
+	rm -rf dist
 
 binaries: tools
 	$(CARGO) build --workspace --bins
