@@ -177,7 +177,11 @@ impl<B: EventBuses> Context<B> {
         if workers.get(bus).is_some_and(Worker::has_ended) {
             workers.remove(bus);
         }
-        workers.entry(bus.clone()).or_insert_with(|| Worker::start(Arc::clone(self), bus.clone())).clone()
+        let start = || {
+            self.metrics.meet(bus);
+            Worker::start(Arc::clone(self), bus.clone())
+        };
+        workers.entry(bus.clone()).or_insert_with(start).clone()
     }
 
     /// Lets the workers go that nobody uses and that have nothing to remember.

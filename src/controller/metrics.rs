@@ -27,6 +27,10 @@ const CONTROLLER: &str = "eventbuspermission";
 /// Upper bounds of durations, in seconds.
 const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
+/// What is done about drift, and what happens to statements of others.
+const DRIFT_ACTIONS: [&str; 2] = ["put", "remove"];
+const FOREIGN_CHANGES: [&str; 2] = ["changed", "vanished"];
+
 type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// A call to AWS.
@@ -237,6 +241,20 @@ impl Metrics {
         self.call_seconds.get_or_create(&Operation { operation }).observe(took.as_secs_f64());
     }
 
+    /// A bus is looked after from now on. Its counters begin at zero, so that the first of anything counts as an increase.
+    pub fn meet(&self, bus: &BusArn) {
+        let labels = Bus { bus: bus.to_string() };
+        for zero in [&self.conflicts, &self.lost_updates, &self.flights] {
+            drop(zero.get_or_create(&labels));
+        }
+        for kind in FOREIGN_CHANGES {
+            drop(self.foreign_changes.get_or_create(&ForeignChange { bus: bus.to_string(), kind }));
+        }
+        for action in DRIFT_ACTIONS {
+            drop(self.drift.get_or_create(&Drift { bus: bus.to_string(), action }));
+        }
+    }
+
     /// A write met another writer.
     pub fn conflict(&self, bus: &BusArn) {
         self.conflicts.get_or_create(&Bus { bus: bus.to_string() }).inc();
@@ -262,7 +280,7 @@ impl Metrics {
 
     /// What others did to statements of ours was put right.
     pub fn drift(&self, bus: &BusArn, put: usize, removed: usize) {
-        for (action, count) in [("put", put), ("remove", removed)] {
+        for (action, count) in DRIFT_ACTIONS.into_iter().zip([put, removed]) {
             if count > 0 {
                 let drift = Drift { bus: bus.to_string(), action };
                 self.drift.get_or_create(&drift).inc_by(count as u64);
@@ -281,10 +299,10 @@ impl Metrics {
         self.conflicts.remove(&labels);
         self.lost_updates.remove(&labels);
         self.flights.remove(&labels);
-        for kind in ["changed", "vanished"] {
+        for kind in FOREIGN_CHANGES {
             self.foreign_changes.remove(&ForeignChange { bus: bus.to_string(), kind });
         }
-        for action in ["put", "remove"] {
+        for action in DRIFT_ACTIONS {
             self.drift.remove(&Drift { bus: bus.to_string(), action });
         }
         self.gauges.forget(bus);
