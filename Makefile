@@ -19,7 +19,7 @@ SOAK ?= 10
 # The processor of `make image`: amd64 or arm64.
 ARCH ?= amd64
 
-.PHONY: help check lint test fuzz soak bench demo generate chart chart-test image e2e deny clean tools binaries test-binaries control-plane
+.PHONY: help check lint test fuzz soak bench demo generate chart chart-test image e2e release deny clean tools binaries test-binaries control-plane
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -72,6 +72,9 @@ image: tools ## The container image, without a container engine: dist/…oci.tar
 e2e: image ## The image, installed with Helm, in Pods of a real node; root, or kind, or a cluster that you name. ONLY="crash story"
 	hack/image --program busgrant-sim
 	hack/e2e/run $(if $(ONLY),--only $(ONLY))
+
+release: tools ## What a release consists of, in dist/: chart, manifests, bill of materials, image, checksums
+	hack/release
 
 deny: ## Licences, sources and duplicates of what we depend on; needs cargo-deny
 	$(CARGO) deny check bans licenses sources
