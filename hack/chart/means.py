@@ -63,7 +63,8 @@ class Plane:
             self.kubectl("create", "namespace", namespace)
             modes = [f"pod-security.kubernetes.io/{mode}=restricted" for mode in ("enforce", "warn", "audit")]
             self.kubectl("label", "namespace", namespace, *modes)
-        self.kubectl("create", "-f", tools / "servicemonitors.yaml")
+        for kind in ("servicemonitors", "prometheusrules"):
+            self.kubectl("create", "-f", tools / f"{kind}.yaml")
         self.apply_definition()
 
     def apply_definition(self):
@@ -93,8 +94,9 @@ class Plane:
 
 
 def render(helm, case):
-    """What is installed but for the definition, which would be most of it and is compared elsewhere."""
+    """What is installed but for the definition and what is in the dashboard, most of it, which are compared elsewhere."""
     parts = re.split(r"^(?=---\n)", helm.template("-f", values(case)).stdout, flags=re.M)
+    parts = [re.sub(r"\ndata:.*", "", part, flags=re.S) if "/dashboard.yaml\n" in part else part for part in parts]
     return "".join(part.rstrip("\n") + "\n" for part in parts if part and "/crds.yaml\n" not in part)
 
 

@@ -8,8 +8,10 @@ import tempfile
 from pathlib import Path
 
 from means import (
-    CASES, CHART, CRD, NAMESPACE, ROOT, TESTS, check, eventually, parallel, render, same, snapshot, values,
+    CASES, CHART, CRD, NAMESPACE, ROOT, TESTS, check, eventually, parallel, render, run, same, snapshot, values,
 )  # fmt: skip
+
+CRD_FILE = "crds/busgrant.dev_eventbuspermissions.yaml"
 
 
 def flags_are_values(helm, plane):
@@ -41,7 +43,7 @@ def environment(helm, plane, case):
 
 
 def definition_is_the_generated_one(helm, plane):
-    source = plane.objects((ROOT / f"crds/busgrant.dev_eventbuspermissions.yaml").read_text())[0]
+    source = plane.objects((ROOT / CRD_FILE).read_text())[0]
     for case, kept in (("defaults", True), ("everything", False)):
         (rendered,) = plane.objects(helm.template("-f", values(case), "-s", "templates/crds.yaml").stdout)
         check(f"{case}: the definition is the generated one", rendered["spec"] == source["spec"])
@@ -75,6 +77,37 @@ def api_server_takes_it(helm, plane):
             "--warnings-as-errors", "-f", "-", input=text, ok=None,
         )  # fmt: skip
         check(f"{case}: the API server takes it", answer.returncode == 0, answer.stderr)
+
+
+def release_is_taken(helm, plane):
+    """What a release brings for those without Helm: it names the image, and needs no editing."""
+    version = run(ROOT / "hack/release", "version").stdout.strip()
+    with tempfile.TemporaryDirectory() as folder:
+        run(ROOT / "hack/release", "manifests", folder)
+        released = Path(folder)
+        names = sorted(path.name for path in released.iterdir())
+        wanted = [f"busgrant-{version}.tgz", "crds.yaml", "install.yaml"]
+        check("a release has these manifests", names == wanted, str(names))
+        text = (released / "install.yaml").read_text()
+        definition = (released / "crds.yaml").read_text()
+        packed = helm.template("-f", values("defaults"), chart=released / f"busgrant-{version}.tgz").stdout
+    same("the release's chart is this one", helm.template("-f", values("defaults")).stdout, packed)
+    check("crds.yaml is the definition", plane.objects(definition) == plane.objects((ROOT / CRD_FILE).read_text()))
+    found = {(one["kind"], one["metadata"]["name"]): one for one in plane.objects(text)}
+    namespace = found["Namespace", NAMESPACE]
+    check("install.yaml makes the namespace", "restricted" in str(namespace["metadata"]["labels"]))
+    check("install.yaml has the definition", ("CustomResourceDefinition", CRD) in found)
+    pod = found["Deployment", "busgrant"]["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    check("install.yaml names the image", container["image"] == f"ghcr.io/busgrant/busgrant:{version}", container["image"])
+    told = container["envFrom"] == [{"configMapRef": {"name": "busgrant-settings"}}]
+    kept = {entry["name"] for entry in container["env"]} & {"AWS_REGION", "BUSGRANT_ACCOUNT_ID"}
+    check("install.yaml takes Region and account from a ConfigMap", told and not kept, str(container))
+    answer = plane.kubectl(
+        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "--warnings-as-errors",
+        "-f", "-", input=text, ok=None,
+    )  # fmt: skip
+    check("the API server takes install.yaml", answer.returncode == 0, answer.stderr)
 
 
 def notes_are_as_reviewed(helm, plane):

@@ -74,6 +74,20 @@
 {{- end }}
 {{- end }}
 
+{{- $rule := .Values.metrics.prometheusRule }}
+{{- $known := list }}
+{{- range .Files.Get "files/alerts.yaml" | fromYamlArray }}
+{{- $known = append $known .alert }}
+{{- end }}
+{{- range $rule.disabled }}
+{{- if not (has . $known) }}
+{{- $wrong = append $wrong (printf "metrics.prometheusRule.disabled must name alerts: %s is none. They are %s" . (join ", " (uniq $known))) }}
+{{- end }}
+{{- end }}
+{{- if ge (int64 $rule.thresholds.policySizeHighPercent) (int64 $rule.thresholds.policySizeCriticalPercent) }}
+{{- $wrong = append $wrong "metrics.prometheusRule.thresholds.policySizeHighPercent must be less than policySizeCriticalPercent: it is the warning before" }}
+{{- end }}
+
 {{- if $wrong }}
 {{- fail (printf "\n\nThe values can't be installed:\n- %s\n" (join "\n- " $wrong)) }}
 {{- end }}

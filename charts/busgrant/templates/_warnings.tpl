@@ -31,6 +31,10 @@
 {{- if and .Values.crds.install (not .Values.crds.keep) }}
 {{- $warnings = append $warnings "No crds.keep: helm uninstall deletes the definition and with it every EventBusPermission." }}
 {{- end }}
+{{- $metrics := .Values.metrics }}
+{{- if and $metrics.prometheusRule.enabled (not $metrics.prometheusRule.selector) (not (and $metrics.service.create $metrics.serviceMonitor.enabled)) }}
+{{- $warnings = append $warnings "metrics.prometheusRule finds series by the job and namespace that the chart's Service and ServiceMonitor give, and one of these is off: say in metrics.prometheusRule.selector how they are found, or BusgrantControllerDown fires for ever and the others never." }}
+{{- end }}
 {{- range $warnings }}
 {{- printf "WARNING: %s\n" . }}
 {{- end }}
