@@ -85,9 +85,13 @@ async fn a_line_of_the_log_has_the_fields_that_the_page_names() {
     let mut scene = Scene::new("fields").await;
     scene.start_as(&Start { flags: vec!["--log-format=json"], ..Start::default() });
     scene.granted("billing", &spec(&json!([account("a", "111122223333")]))).await;
-    let log = fs::read_to_string(&scene.logs[0]).unwrap();
-    for line in log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
-        promised.retain(|field| field.split('.').try_fold(&line, |value, key| value.get(key)).is_none());
-    }
-    assert!(promised.is_empty(), "no line has {promised:?}: {log}");
+    // What is told of a status comes after it.
+    eventually("every field is seen", PATIENCE, async || {
+        let log = fs::read_to_string(&scene.logs[0]).unwrap();
+        for line in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            promised.retain(|field| field.split('.').try_fold(&line, |value, key| value.get(key)).is_none());
+        }
+        if promised.is_empty() { Ok(()) } else { Err(format!("no line has {promised:?}: {log}")) }
+    })
+    .await;
 }

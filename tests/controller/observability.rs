@@ -103,6 +103,7 @@ async fn a_line_of_json_says_for_which_object_what_was_written_by_which_call() {
     let mut scene = Scene::new("json").await;
     scene.start_as(&Start { flags: vec!["--log-format=json"], ..Start::default() });
     let object = scene.granted("billing", &grant()).await;
+    told(&scene).await;
     let log = fs::read_to_string(&scene.logs[0]).unwrap();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let about = |message: &str| {

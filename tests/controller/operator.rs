@@ -120,7 +120,9 @@ impl Operator {
     pub(super) fn answer(&self, request: &str) -> Option<String> {
         let log = std::fs::read_to_string(&self.log).unwrap();
         let line = log.lines().find(|line| line.contains("serving /metrics"))?;
-        let address = line.split("address=").nth(1)?.split_whitespace().next()?;
+        // As text or as JSON.
+        let (_, address) = line.split_once("address=").or_else(|| line.split_once("\"address\":\""))?;
+        let address = address.split([' ', '"']).next()?;
         let mut connection = TcpStream::connect(address).ok()?;
         // One that was stopped answers nothing.
         connection.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
