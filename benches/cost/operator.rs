@@ -107,9 +107,12 @@ impl Operator {
         loop {
             self.check(since)?;
             let counters = self.counters().await?;
-            let flown = counters.keys().filter(|key| key.starts_with("busgrant_flights_total{")).count();
-            let reconciled = counters.get("controller_runtime_reconcile_total{result=\"success\"}").copied();
-            if reconciled.is_some_and(|reconciled| reconciled >= objects) && flown >= buses {
+            let of = |name: &'static str| counters.iter().filter(move |(key, _)| key.starts_with(name));
+            let flown = of("busgrant_flights_total{").filter(|(_, flights)| **flights > 0.0).count();
+            let success = |(key, _): &(&String, &f64)| key.contains("result=\"success\"");
+            let reconciled: f64 =
+                of("controller_runtime_reconcile_total{").filter(success).map(|(_, count)| count).sum();
+            if reconciled >= objects && flown >= buses {
                 return Ok(());
             }
             sleep(Duration::from_millis(100)).await;
