@@ -114,12 +114,9 @@ impl Gauges {
     }
 
     fn encode_objects(&self, encoder: &mut DescriptorEncoder<'_>, observed: &dyn Observed) -> fmt::Result {
-        let (mut by_standing, mut objects) = (BTreeMap::<_, usize>::new(), Vec::new());
-        observed.each_object(&mut |namespace, name, standing| {
+        let mut by_standing = BTreeMap::<_, usize>::new();
+        observed.each_object(&mut |_, _, standing| {
             *by_standing.entry((standing.ready(), standing.reason.as_str())).or_default() += 1;
-            if self.per_object {
-                objects.push((namespace.to_owned(), name.to_owned(), standing));
-            }
         });
         let help = "EventBusPermissions, by the condition Ready and its reason";
         let mut family = Rows::of(encoder, "busgrant_permissions", help)?;
@@ -131,13 +128,15 @@ impl Gauges {
         }
         let help = "1 for each condition of each EventBusPermission, with the status that it has";
         let mut family = Rows::of(encoder, "busgrant_condition", help)?;
-        for (namespace, name, standing) in &objects {
+        // Written as they are seen: there may be many.
+        let mut written = Ok(());
+        observed.each_object(&mut |namespace, name, standing| {
             for (kind, status) in standing.conditions() {
-                let labels = [("namespace", &**namespace), ("name", name), ("type", kind), ("status", status)];
-                family.row(&labels, 1_i64)?;
+                let labels = [("namespace", namespace), ("name", name), ("type", kind), ("status", status)];
+                written = written.and_then(|()| family.row(&labels, 1_i64));
             }
-        }
-        Ok(())
+        });
+        written
     }
 }
 

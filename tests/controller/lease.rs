@@ -68,3 +68,44 @@ async fn who_can_not_renew_no_longer_leads_before_others_may() {
     let lost = timeout(Duration::from_secs(12), lease.keep()).await;
     assert!(lost.is_ok() && !leadership.may_write() && Instant::now() < proved + Duration::from_secs(15));
 }
+
+/// What a holder writes is when by its own clock, which may be hours off: only that it writes counts.
+#[tokio::test]
+async fn a_holder_whose_clock_is_wrong_is_believed_while_it_renews_and_no_longer() {
+    let namespace = unique_namespace(&client().await, "lease").await;
+    let short = Terms {
+        duration: Duration::from_secs(4),
+        renew_deadline: Duration::from_secs(3),
+        retry_period: Duration::from_secs(1),
+    };
+    let leadership = Leadership::by_lease(short.good_for(Duration::from_secs(1)).unwrap());
+    let lease =
+        Lease::new(client().await, &namespace, NAME.to_owned(), "candidate".to_owned(), short, leadership.clone());
+    let records: Api<Record> = Api::namespaced(client().await, &namespace);
+    for hours in [-1_i64, 1] {
+        let renew = async |second: i64| {
+            let at = jiff::Timestamp::now()
+                + jiff::SignedDuration::from_hours(hours)
+                + jiff::SignedDuration::from_secs(second);
+            let spec = json!({"holderIdentity": "another", "renewTime": format!("{at:.6}"), "leaseDurationSeconds": 4});
+            let record = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": NAME}, "spec": spec});
+            records.patch(NAME, &PatchParams::apply("another").force(), &Patch::Apply(record)).await.unwrap();
+        };
+        renew(0).await;
+        let renews = async {
+            for second in 0..6 {
+                renew(second).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::select! {
+            () = renews => {}
+            () = lease.acquire() => panic!("it took the lease of a holder that renews, {hours} h off"),
+        }
+        let silent = Instant::now();
+        let took = timeout(Duration::from_secs(8), lease.acquire()).await;
+        assert!(took.is_ok() && leadership.may_write(), "a holder that is silent stays, {hours} h off");
+        assert!(silent.elapsed() >= Duration::from_secs(2), "it was not given its time");
+        lease.release().await;
+    }
+}
