@@ -3,6 +3,7 @@
 use busgrant::api::crd_yaml;
 use busgrant_sim::{Config, Fault, FaultKind, Operation};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Client;
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
 
@@ -14,6 +15,18 @@ fn grant(name: &str) -> Value {
         account(name, "111122223333"),
         {"name": "long", "principals": {"accountIDs": ["111122223333"]}, "sources": [name]},
     ]))
+}
+
+/// Deletes the definition, and waits until it is gone.
+async fn definition_goes(client: &Client) {
+    let definitions = Api::<CustomResourceDefinition>::all(client.clone());
+    let name = "eventbuspermissions.busgrant.dev";
+    definitions.delete(name, &DeleteParams::default()).await.unwrap();
+    eventually("the definition goes", PATIENCE, async || match definitions.get_opt(name).await.unwrap() {
+        None => Ok(()),
+        Some(definition) => Err(format!("{:?}", definition.status)),
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -32,14 +45,7 @@ async fn with_the_definition_go_all_objects_and_no_grant() {
     let before = scene.sim.policy_text(ACCOUNT, REGION, BUS).unwrap();
     let mark = scene.mark();
 
-    let definitions = Api::<CustomResourceDefinition>::all(client.clone());
-    let name = "eventbuspermissions.busgrant.dev";
-    definitions.delete(name, &DeleteParams::default()).await.unwrap();
-    eventually("the definition goes", PATIENCE, async || match definitions.get_opt(name).await.unwrap() {
-        None => Ok(()),
-        Some(definition) => Err(format!("{:?}", definition.status)),
-    })
-    .await;
+    definition_goes(&client).await;
     scene.looked_over(3).await;
     assert_eq!(scene.sim.policy_text(ACCOUNT, REGION, BUS), Some(before.clone()));
 
@@ -72,13 +78,6 @@ async fn an_object_that_could_not_go_before_goes_with_the_definition() {
     scene.delete("a").await;
     scene.says("a", "AccessDenied").await;
 
-    let definitions = Api::<CustomResourceDefinition>::all(client.clone());
-    let name = "eventbuspermissions.busgrant.dev";
-    definitions.delete(name, &DeleteParams::default()).await.unwrap();
-    eventually("the definition goes", PATIENCE, async || match definitions.get_opt(name).await.unwrap() {
-        None => Ok(()),
-        Some(definition) => Err(format!("{:?}", definition.status)),
-    })
-    .await;
+    definition_goes(&client).await;
     assert_eq!(scene.sim.policy_text(ACCOUNT, REGION, BUS), Some(before));
 }

@@ -17,6 +17,7 @@ mod scene;
 mod seeds;
 mod somebody;
 mod stops;
+mod team;
 
 mod absence;
 mod bad_input;

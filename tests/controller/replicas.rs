@@ -49,6 +49,15 @@ impl Replicas {
         }
     }
 
+    /// The first gets a signal, and the second leads soon enough.
+    async fn taken_over(&self, signal: &str, within: Duration) {
+        self.first.signal(signal);
+        self.scene.turn();
+        let began = Instant::now();
+        role(&self.second, "leader").await;
+        assert!(began.elapsed() < within, "{:?}", began.elapsed());
+    }
+
     /// Everything is served, however often it changed hands.
     async fn all_served(&self, numbers: std::ops::Range<usize>) {
         for number in numbers {
@@ -98,13 +107,6 @@ async fn role(operator: &Operator, role: &str) {
     .await;
 }
 
-/// How long it took until the other led.
-async fn taken_over_by(operator: &Operator) -> Duration {
-    let began = Instant::now();
-    role(operator, "leader").await;
-    began.elapsed()
-}
-
 #[tokio::test]
 async fn a_standby_does_nothing_and_says_so() {
     let replicas = Replicas::running("standby").await;
@@ -123,10 +125,7 @@ async fn a_standby_does_nothing_and_says_so() {
 async fn a_leader_that_is_told_to_end_hands_over_at_once() {
     let mut replicas = Replicas::running("handover").await;
     replicas.apply(0..20).await;
-    replicas.first.signal("TERM");
-    replicas.scene.turn();
-    let took = taken_over_by(&replicas.second).await;
-    assert!(took < AFTER_RELEASE, "{took:?}");
+    replicas.taken_over("TERM", AFTER_RELEASE).await;
     replicas.apply(20..25).await;
     replicas.all_served(0..25).await;
     replicas.never_both();
@@ -137,10 +136,7 @@ async fn a_leader_that_is_told_to_end_hands_over_at_once() {
 async fn a_leader_that_is_killed_is_followed_once_it_was_silent_long_enough() {
     let mut replicas = Replicas::running("killed").await;
     replicas.apply(0..20).await;
-    replicas.first.signal("KILL");
-    replicas.scene.turn();
-    let took = taken_over_by(&replicas.second).await;
-    assert!(took < AFTER_SILENCE, "{took:?}");
+    replicas.taken_over("KILL", AFTER_SILENCE).await;
     replicas.apply(20..25).await;
     replicas.all_served(0..25).await;
     replicas.never_both();
@@ -151,10 +147,7 @@ async fn a_leader_that_is_killed_is_followed_once_it_was_silent_long_enough() {
 async fn a_leader_that_was_paused_writes_no_more_when_it_goes_on() {
     let mut replicas = Replicas::running("paused").await;
     replicas.apply(0..20).await;
-    replicas.first.signal("STOP");
-    replicas.scene.turn();
-    let took = taken_over_by(&replicas.second).await;
-    assert!(took < AFTER_SILENCE, "{took:?}");
+    replicas.taken_over("STOP", AFTER_SILENCE).await;
     // What it wants to do when it goes on, the other has done or does.
     replicas.apply(20..40).await;
     replicas.first.signal("CONT");
