@@ -3,6 +3,8 @@
 //! Credentials can become another account's at any moment, and there may be a bus of the same name. So no request leaves under a
 //! key whose account was not asked for.
 
+mod errors;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
@@ -22,6 +24,7 @@ use aws_sdk_eventbridge::types::Condition;
 use busgrant_policy::{AccountId, BusArn, Region, ShortForm, Sid};
 use thiserror::Error;
 
+use self::errors::{chain, class_of_code, is_caused_by};
 use crate::port::{BusError, BusPage, BusState, EventBuses, Identity, MaySend, Receipt, RetryClass};
 
 /// The longest that a call may take to connect, where it may take that long at all.
@@ -257,22 +260,18 @@ impl EventBuses for Aws {
     async fn put_statement(&self, bus: &BusArn, sid: &Sid, form: &ShortForm) -> Result<Receipt, BusError> {
         let call = self.client(bus.region()).await?.put_permission();
         let call = call.event_bus_name(bus.name().as_str()).statement_id(sid.as_str()).action("events:PutEvents");
-        let call = match form {
-            ShortForm::Account(account) => call.principal(account.as_str()),
-            ShortForm::Anyone => call.principal("*"),
-            ShortForm::Organization(organization) => {
-                let condition = Condition::builder().r#type("StringEquals").key("aws:PrincipalOrgID");
-                let condition = condition.value(organization.as_str()).build();
-                let condition = condition.map_err(|error| BusError {
-                    class: RetryClass::Invalid,
-                    operation: "PutPermission",
-                    code: None,
-                    message: error.to_string(),
-                    request_id: None,
-                })?;
-                call.principal("*").condition(condition)
-            }
-        };
+        let call = call.principal(form.principal());
+        let condition = form.organization().map(|organization| {
+            let condition = Condition::builder().r#type("StringEquals").key("aws:PrincipalOrgID");
+            condition.value(organization.as_str()).build().map_err(|error| BusError {
+                class: RetryClass::Invalid,
+                operation: "PutPermission",
+                code: None,
+                message: error.to_string(),
+                request_id: None,
+            })
+        });
+        let call = call.set_condition(condition.transpose()?);
         written("PutPermission", call.send().await)
     }
 
@@ -323,85 +322,4 @@ where
     };
     let request_id = error.meta().request_id().map(str::to_owned);
     BusError { class, operation, code: code.map(str::to_owned), message, request_id }
-}
-
-/// The codes that EventBridge and STS answer with. Validation, throttling and access errors are not in the service's model
-/// of these operations, so they are told by code alone.
-fn class_of_code(code: &str) -> RetryClass {
-    match code {
-        "ConcurrentModificationException" => RetryClass::ConcurrentModification,
-        "Throttling"
-        | "ThrottlingException"
-        | "ThrottledException"
-        | "TooManyRequestsException"
-        | "RequestLimitExceeded"
-        | "RequestThrottled"
-        | "RequestThrottledException" => RetryClass::Throttled,
-        "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" | "NotAuthorized" | "OptInRequired" => {
-            RetryClass::Denied
-        }
-        "ExpiredToken"
-        | "ExpiredTokenException"
-        | "InvalidClientTokenId"
-        | "UnrecognizedClientException"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch"
-        | "IncompleteSignature"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException"
-        | "InvalidAccessKeyId" => RetryClass::NoCredentials,
-        "ResourceNotFoundException" => RetryClass::NotFound,
-        "PolicyLengthExceededException" => RetryClass::TooLong,
-        "OperationDisabledException" => RetryClass::Disabled,
-        "ValidationException" | "ValidationError" | "InvalidParameterValue" | "SerializationException" => {
-            RetryClass::Invalid
-        }
-        _ => RetryClass::Transient,
-    }
-}
-
-fn is_caused_by<C: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<C>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-/// An error with its causes, each said once.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_that_no_model_of_the_operation_lists_have_their_class() {
-        let classes = [
-            ("ValidationException", RetryClass::Invalid),
-            ("ThrottlingException", RetryClass::Throttled),
-            ("TooManyRequestsException", RetryClass::Throttled),
-            ("AccessDeniedException", RetryClass::Denied),
-            ("ExpiredTokenException", RetryClass::NoCredentials),
-            ("InternalException", RetryClass::Transient),
-            ("SomethingNew", RetryClass::Transient),
-        ];
-        for (code, class) in classes {
-            assert_eq!(class_of_code(code), class, "{code}");
-        }
-    }
 }

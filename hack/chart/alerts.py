@@ -96,11 +96,11 @@ def values_shape_the_alerts(helm):
 
 
 def codes_are_sorted_as_in_the_program(helm):
-    """What is throttled, denied, failed and in order: the alerts' regular expressions and src/aws.rs agree."""
+    """What is throttled, denied, failed and in order: the alerts' regular expressions and src/aws/errors.rs agree."""
     text = " ".join(rules(helm).split())
     throttled, denied, other = (re.search(rf'code{how}"([^"]*)"\}}\[{time}m', text)[1]
                                 for how, time in (("=~", 5), ("=~", 10), ("!~", 10)))  # fmt: skip
-    source = (ROOT / "src/aws.rs").read_text().split("fn class_of_code")[1].split("\n}\n")[0]
+    source = (ROOT / "src/aws/errors.rs").read_text().split("fn class_of_code")[1].split("\n}\n")[0]
     arms = re.findall(r'((?:"\w+"\s*\|?\s*)+)=>\s*\{?\s*RetryClass::(\w+)', source)
     port = (ROOT / "src/port.rs").read_text()
     classes = re.findall(r"Self::(\w+),", port[port.index("pub const ALL") :])

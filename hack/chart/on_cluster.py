@@ -16,7 +16,7 @@ CRD_FILE = "crds/busgrant.dev_eventbuspermissions.yaml"
 
 def flags_are_values(helm, plane):
     """Every flag of the controller is an environment variable of the Pod, with the program's own default."""
-    source = (ROOT / "src/cli/controller.rs").read_text()
+    source = "".join((ROOT / f"src/cli/{file}.rs").read_text() for file in ("controller", "allowed"))
     found = re.findall(r'env = "(BUSGRANT_[A-Z_]+)"(?:.*?default_value(?:_t)? = (?:"([^"]*)"|([^",)]*)))?', source)
     flags = {name: text or bare for name, text, bare in found}
     check("flags are found in the source", len(flags) > 10, str(flags))

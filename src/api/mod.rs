@@ -7,6 +7,8 @@
 //! - [`naming`]: the hashes that Sids and status carry.
 //! - [`claims`]: a spec compiled to the claims of `busgrant_policy`, every violation collected.
 
+use std::collections::BTreeMap;
+
 mod bus;
 pub mod claims;
 pub mod crd;
@@ -42,3 +44,8 @@ pub const RECONCILE_AT_ANNOTATION: &str = "busgrant.dev/reconcile-at";
 /// The annotation that stops puts and edits while its value is `"true"`. An annotation, since tools that undo changes
 /// to a spec leave it alone. Deletion ignores it.
 pub const PAUSED_ANNOTATION: &str = "busgrant.dev/paused";
+
+/// Whether annotations stop puts and edits.
+pub fn is_paused(annotations: Option<&BTreeMap<String, String>>) -> bool {
+    annotations.and_then(|all| all.get(PAUSED_ANNOTATION)).is_some_and(|value| value == "true")
+}

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use busgrant_policy::{AccountId, DocumentWrites, Owner};
-use clap::{Args, ValueEnum};
+use busgrant_policy::{AccountId, Owner};
+use clap::Args;
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use super::allowed::Allowed;
 use super::log::{self, Format};
 use super::serve::serve;
-use crate::api::Consent;
 use crate::api::naming::default_owner;
 use crate::aws::Aws;
 use crate::controller;
@@ -50,18 +50,8 @@ pub(super) struct Flags {
     #[arg(long, env = "BUSGRANT_SWEEP_INTERVAL", default_value = "60s", value_parser = interval)]
     sweep_interval: Duration,
 
-    /// Allow statements that are open to anyone in AWS.
-    #[arg(long, env = "BUSGRANT_ALLOW_PUBLIC", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
-    allow_public: bool,
-
-    /// Whether a bus's whole policy may be replaced for statements that nothing narrower can say. Deny it where other
-    /// tools write the same policies.
-    #[arg(long, env = "BUSGRANT_DOCUMENT_WRITES", default_value = "allow", value_enum)]
-    document_writes: Writes,
-
-    /// The quota of characters in a bus's policy (L-FC354966), if AWS raised it for the account.
-    #[arg(long, env = "BUSGRANT_POLICY_QUOTA", default_value_t = 10_240)]
-    policy_quota: usize,
+    #[command(flatten)]
+    allowed: Allowed,
 
     /// The longest that a call to AWS may take before it is given up; it may take effect all the same.
     #[arg(long, env = "BUSGRANT_AWS_CALL_TIMEOUT", default_value = "10s", value_parser = duration)]
@@ -116,12 +106,6 @@ pub(super) struct Flags {
     /// runs. At info, the AWS SDK's own `aws_config` logs the id of the access key that it found.
     #[arg(long, env = "BUSGRANT_LOG", default_value = "info,aws_config=warn,aws_config::imds=error")]
     log: String,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum Writes {
-    Allow,
-    Deny,
 }
 
 /// Runs the controller until a signal ends it.
@@ -193,12 +177,9 @@ impl Flags {
             owner,
             account: self.account_id,
             namespaces: self.watch_namespaces,
-            consent: Consent { allow_public: self.allow_public },
-            document_writes: match self.document_writes {
-                Writes::Allow => DocumentWrites::Allow,
-                Writes::Deny => DocumentWrites::Deny,
-            },
-            policy_quota: self.policy_quota,
+            consent: self.allowed.consent(),
+            document_writes: self.allowed.document_writes(),
+            policy_quota: self.allowed.policy_quota,
             sweep_interval: self.sweep_interval,
             outcome_wait: self.outcome_wait,
             requests_per_second: self.aws_requests_per_second,

@@ -7,15 +7,19 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use busgrant_policy::document::LiveStatement;
 use busgrant_policy::{
-    AccountId, BusArn, Claim, Document, DocumentWrites, Effect, Limits, ObjectId, Owner, Ownership, Plan, Region,
-    Stance, Standing, Step, plan,
+    AccountId, BusArn, Claim, Document, Effect, Finding, Limits, ObjectId, Owner, Ownership, Plan, Region, Stance,
+    Standing, Step, plan,
 };
 use clap::Args;
+use serde::Serialize;
 
-use super::controller::Writes;
+use super::allowed::Allowed;
 use super::manifests::{Manifest, Origin, read};
 use crate::api::naming::object_id;
-use crate::api::{Compiled, Consent, Home, ManagementPolicy, compile};
+use crate::api::{Compiled, Home, ManagementPolicy, compile};
+
+/// A plan has two or three.
+const MOST_ROUNDS: usize = 60;
 
 /// What the objects are, and whose.
 #[derive(Debug, Args)]
@@ -40,17 +44,8 @@ pub(super) struct Objects {
     #[arg(long, env = "BUSGRANT_ACCOUNT_ID")]
     account_id: AccountId,
 
-    /// Allow statements that are open to anyone in AWS.
-    #[arg(long, env = "BUSGRANT_ALLOW_PUBLIC", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
-    allow_public: bool,
-
-    /// Whether a bus's whole policy may be replaced for statements that nothing narrower can say.
-    #[arg(long, env = "BUSGRANT_DOCUMENT_WRITES", default_value = "allow", value_enum)]
-    document_writes: Writes,
-
-    /// The quota of characters in a bus's policy (L-FC354966).
-    #[arg(long, env = "BUSGRANT_POLICY_QUOTA", default_value_t = 10_240)]
-    policy_quota: usize,
+    #[command(flatten)]
+    allowed: Allowed,
 }
 
 /// The objects of one bus.
@@ -72,10 +67,20 @@ struct Object {
     watched: bool,
 }
 
+/// What comes of a plan.
+pub(super) struct Flown {
+    pub(super) steps: Vec<Step>,
+    /// The policy that they lead to.
+    pub(super) document: Document,
+    /// The statements that can't be served.
+    pub(super) findings: Vec<Finding>,
+}
+
 /// Something that keeps a manifest, or a statement of it, from being served.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) struct Trouble {
     /// The manifest.
+    #[serde(flatten)]
     pub(super) origin: Origin,
     /// What is wrong, and what must be.
     pub(super) message: String,
@@ -128,7 +133,7 @@ fn place(manifest: &Manifest, flags: &Objects) -> Result<(BusArn, Object), Vec<S
     let home = Home { partition, region: flags.region.clone(), account: flags.account_id.clone() };
     let arn = spec.event_bus.resolve(&home)?;
     let id = object_id(namespace, name).map_err(|error| vec![error.to_string()])?;
-    let compiled = compile(spec, &arn, &flags.owner, &id, Consent { allow_public: flags.allow_public });
+    let compiled = compile(spec, &arn, &flags.owner, &id, flags.allowed.consent());
     let label = manifest.label();
     // What is in a file has no age: where room is short, names decide among them.
     let seniority = (String::new(), label.clone());
@@ -145,19 +150,40 @@ fn partition_of(region: &Region) -> &'static str {
     }
 }
 
+/// Says what is wrong with manifests; gives whether anything is.
+pub(super) fn tell_troubles(troubles: &[Trouble]) -> bool {
+    for Trouble { origin, message } in troubles {
+        eprintln!("busgrant: {origin}: {message}");
+    }
+    !troubles.is_empty()
+}
+
 impl Bus {
     fn new(arn: BusArn, flags: &Objects) -> Self {
-        let document_writes = match flags.document_writes {
-            Writes::Allow => DocumentWrites::Allow,
-            Writes::Deny => DocumentWrites::Deny,
-        };
-        let limits = Limits { characters: flags.policy_quota, document_writes, ..Limits::default() };
+        let document_writes = flags.allowed.document_writes();
+        let limits = Limits { characters: flags.allowed.policy_quota, document_writes, ..Limits::default() };
         Self { arn, objects: Vec::new(), limits, owner: flags.owner.clone() }
     }
 
-    /// The calls that the controller would make; with `watched_too`, those that it would make did all objects say Enforce and
-    /// none was paused. Statements of objects that are in no file are left alone.
-    pub(super) fn plan(&self, live: &Document, watched_too: bool) -> Plan {
+    /// What the controller would do; with `watched_too`, what it would did all objects say Enforce and none was paused.
+    /// Statements of objects that are in no file are left alone. As in a flight, what must not go before another step was
+    /// seen to stand is planned again on what stands then.
+    pub(super) fn flown(&self, live: &Document, watched_too: bool) -> anyhow::Result<Flown> {
+        let mut flown = Flown { steps: Vec::new(), document: live.clone(), findings: Vec::new() };
+        for _ in 0..MOST_ROUNDS {
+            let plan = self.plan(&flown.document, watched_too);
+            if plan.steps.is_empty() {
+                flown.findings = plan.findings;
+                break;
+            }
+            let now = &plan.steps[..plan.before_read];
+            flown.document = self.after(&flown.document, now)?;
+            flown.steps.extend_from_slice(now);
+        }
+        Ok(flown)
+    }
+
+    fn plan(&self, live: &Document, watched_too: bool) -> Plan {
         let counts = |object: &&Object| watched_too || !object.watched;
         let standing = |object: &Object| {
             if !counts(&object) {
@@ -187,7 +213,7 @@ impl Bus {
     }
 
     /// The policy after these steps.
-    pub(super) fn after(&self, live: &Document, steps: &[Step]) -> anyhow::Result<Document> {
+    fn after(&self, live: &Document, steps: &[Step]) -> anyhow::Result<Document> {
         let claims = self.objects.iter().flat_map(|object| &object.compiled.claims);
         let mut document = live.clone();
         for step in steps {

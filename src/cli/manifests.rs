@@ -7,13 +7,13 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::api::{EventBusPermissionSpec, GROUP, PAUSED_ANNOTATION};
+use crate::api::{EventBusPermissionSpec, GROUP, is_paused};
 
 /// Where a manifest stands.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) struct Origin {
     pub(super) file: String,
     /// Which of the file's documents, from 1.
@@ -123,7 +123,6 @@ struct Names {
     #[serde(default)]
     name: String,
     namespace: Option<String>,
-    #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
 }
 
@@ -151,7 +150,7 @@ fn manifest(item: Value, origin: &Origin, namespace: &str) -> anyhow::Result<Opt
         origin: origin.clone(),
         namespace: metadata.namespace.unwrap_or_else(|| namespace.to_owned()),
         name: metadata.name,
-        paused: metadata.annotations.is_some_and(|all| all.get(PAUSED_ANNOTATION).is_some_and(|value| value == "true")),
+        paused: is_paused(metadata.annotations.as_ref()),
         written: item,
         spec,
     }))

@@ -1,5 +1,6 @@
 //! The commands. Each flag is also an environment variable, and the SDK's own variables say which AWS.
 
+mod allowed;
 mod controller;
 mod desk;
 mod diff;
@@ -17,7 +18,6 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use self::plan::Ended;
 use crate::api::crd_yaml;
 
 /// Manages who may put events on an Amazon EventBridge event bus, from Kubernetes objects.
@@ -47,6 +47,17 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// How a command ends, as diff(1) does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Nothing would change, or nothing is wrong.
+    Same,
+    /// Something would, or is.
+    Different,
+    /// It can't be told, or not everything can be served.
+    Trouble,
 }
 
 impl Arguments {

@@ -9,28 +9,26 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use busgrant_policy::document::LiveStatement;
-use busgrant_policy::{Document, Finding, Region, ShortForm, Step};
+use busgrant_policy::{Document, Region, Step};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::desk::{self, Bus, Trouble, laid_out};
-use super::{diff, print};
+use super::desk::{Bus, Objects, laid_out, tell_troubles};
+use super::{Ended, diff, print};
 use crate::aws::Aws;
+use crate::controller::service::operation;
 use crate::controller::statements::explain;
 use crate::port::EventBuses as _;
 
 /// The longest that AWS may take to answer.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
-/// A plan has two or three.
-const MOST_ROUNDS: usize = 60;
-
 /// Which policy, and how it is shown.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
     #[command(flatten)]
-    objects: desk::Objects,
+    objects: Objects,
 
     /// A file with the bus's policy, or the whole answer of `aws events describe-event-bus`; an empty one for a bus without;
     /// - is standard input. By default the policies are read from AWS, with the credentials of the environment.
@@ -47,17 +45,6 @@ enum Output {
     Text,
     Json,
     Yaml,
-}
-
-/// How a command ends, as diff(1) does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// Nothing would change, or nothing is wrong.
-    Same,
-    /// Something would, or is.
-    Different,
-    /// It can't be told, or not everything can be served.
-    Trouble,
 }
 
 /// What would be done on one bus.
@@ -132,14 +119,6 @@ pub(super) async fn run(flags: &Flags) -> anyhow::Result<Ended> {
     })
 }
 
-/// Says what is wrong with manifests; gives whether anything is.
-pub(super) fn tell_troubles(troubles: &[Trouble]) -> bool {
-    for Trouble { origin, message } in troubles {
-        eprintln!("busgrant: {origin}: {message}");
-    }
-    !troubles.is_empty()
-}
-
 /// Colours are for people: not for a file or a pipe, nor where somebody asked for none (no-color.org).
 fn colours() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -187,8 +166,8 @@ async fn from_aws(buses: &[Bus], region: &Region) -> anyhow::Result<Vec<Document
 }
 
 fn plan_of(bus: &Bus, live: &Document) -> anyhow::Result<BusPlan> {
-    let done = flown(bus, live, false)?;
-    let shown = flown(bus, live, true)?;
+    let done = bus.flown(live, false)?;
+    let shown = bus.flown(live, true)?;
     let obstacles = shown.findings.iter().map(|finding| {
         let (reason, message) = explain(&finding.obstacle);
         Unserved { statement_id: finding.sid.to_string(), reason: reason.as_str(), message }
@@ -202,29 +181,6 @@ fn plan_of(bus: &Bus, live: &Document) -> anyhow::Result<BusPlan> {
         calls: done.steps.iter().map(|step| call(bus, step)).collect(),
         obstacles: obstacles.collect(),
     })
-}
-
-/// What comes of a plan.
-struct Flown {
-    steps: Vec<Step>,
-    document: Document,
-    findings: Vec<Finding>,
-}
-
-/// As a flight does: what must not go before another step was seen to stand is planned again on what stands then.
-fn flown(bus: &Bus, live: &Document, watched_too: bool) -> anyhow::Result<Flown> {
-    let mut flown = Flown { steps: Vec::new(), document: live.clone(), findings: Vec::new() };
-    for _ in 0..MOST_ROUNDS {
-        let plan = bus.plan(&flown.document, watched_too);
-        if plan.steps.is_empty() {
-            flown.findings = plan.findings;
-            break;
-        }
-        let now = &plan.steps[..plan.before_read];
-        flown.document = bus.after(&flown.document, now)?;
-        flown.steps.extend_from_slice(now);
-    }
-    Ok(flown)
 }
 
 fn changes(bus: &Bus, before: &Document, after: &Document) -> Vec<Change> {
@@ -252,25 +208,19 @@ fn changes(bus: &Bus, before: &Document, after: &Document) -> Vec<Change> {
 
 fn call(bus: &Bus, step: &Step) -> Call {
     let name = bus.arn.name().as_str();
-    match step {
+    let input = match step {
         Step::PutStatement { sid, form } => {
-            let mut input = json!({"EventBusName": name, "StatementId": sid.as_str(), "Action": "events:PutEvents"});
-            input["Principal"] = match form {
-                ShortForm::Account(account) => json!(account.as_str()),
-                ShortForm::Anyone | ShortForm::Organization(_) => json!("*"),
-            };
-            if let ShortForm::Organization(organization) = form {
-                let condition =
+            let mut input = json!({
+                "EventBusName": name, "StatementId": sid.as_str(), "Action": "events:PutEvents", "Principal": form.principal(),
+            });
+            if let Some(organization) = form.organization() {
+                input["Condition"] =
                     json!({"Type": "StringEquals", "Key": "aws:PrincipalOrgID", "Value": organization.as_str()});
-                input["Condition"] = condition;
             }
-            Call { operation: "PutPermission", input }
+            input
         }
-        Step::PutDocument { text, .. } => {
-            Call { operation: "PutPermission", input: json!({"EventBusName": name, "Policy": text}) }
-        }
-        Step::RemoveStatement { sid } => {
-            Call { operation: "RemovePermission", input: json!({"EventBusName": name, "StatementId": sid.as_str()}) }
-        }
-    }
+        Step::PutDocument { text, .. } => json!({"EventBusName": name, "Policy": text}),
+        Step::RemoveStatement { sid } => json!({"EventBusName": name, "StatementId": sid.as_str()}),
+    };
+    Call { operation: operation(step), input }
 }

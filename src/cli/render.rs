@@ -6,9 +6,8 @@ use busgrant_policy::Document;
 use busgrant_policy::document::LiveStatement;
 use serde_json::Value;
 
-use super::desk::{Objects, laid_out};
-use super::plan::{Ended, tell_troubles};
-use super::print;
+use super::desk::{Objects, laid_out, tell_troubles};
+use super::{Ended, print};
 use crate::controller::statements::explain;
 
 /// Prints it: the policy of the one bus, or the policies by ARN where there are several.
@@ -17,13 +16,12 @@ pub(super) fn run(objects: &Objects) -> anyhow::Result<Ended> {
     let mut incomplete = tell_troubles(&troubles);
     let mut policies: BTreeMap<String, Value> = BTreeMap::new();
     for bus in buses {
-        let nothing = Document::default();
-        let plan = bus.plan(&nothing, true);
-        for finding in &plan.findings {
+        let flown = bus.flown(&Document::default(), true)?;
+        for finding in &flown.findings {
             eprintln!("busgrant: {}: {}", finding.sid, explain(&finding.obstacle).1);
             incomplete = true;
         }
-        let document = bus.after(&nothing, &plan.steps)?;
+        let document = flown.document;
         let texts: Vec<&str> = document.statements().iter().map(LiveStatement::text).collect();
         policies.insert(bus.arn.to_string(), serde_json::from_str(&document.render(&texts))?);
     }

@@ -7,13 +7,11 @@ use anyhow::Context as _;
 use busgrant_policy::Document;
 use clap::{Args, ValueEnum};
 use jsonschema::{ValidationError, Validator};
-use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::desk::{Objects, by_bus, manifests};
+use super::desk::{Objects, Trouble, by_bus, manifests};
 use super::manifests::{Manifest, Origin};
-use super::plan::Ended;
-use super::print;
+use super::{Ended, print};
 use crate::api::crd;
 use crate::controller::statements::explain;
 
@@ -36,39 +34,25 @@ enum Output {
     Sarif,
 }
 
-/// Something wrong with an object.
-#[derive(Debug, Serialize, PartialEq, Eq, PartialOrd, Ord)]
-struct Finding {
-    file: String,
-    document: usize,
-    message: String,
-}
-
-impl Finding {
-    fn of(origin: &Origin, message: String) -> Self {
-        Self { file: origin.file.clone(), document: origin.document, message }
-    }
-}
-
 /// Checks, and says what is wrong.
 pub(super) fn run(flags: &Flags) -> anyhow::Result<Ended> {
     let manifests = manifests(&flags.objects)?;
     let schema = schema()?;
-    let mut findings: BTreeSet<Finding> = BTreeSet::new();
+    let mut findings: BTreeSet<Trouble> = BTreeSet::new();
     for manifest in &manifests {
-        findings.extend(shape(&schema, manifest).into_iter().map(|message| Finding::of(&manifest.origin, message)));
+        findings.extend(shape(&schema, manifest).into_iter().map(|message| trouble(manifest, message)));
     }
     // What has no shape is not looked at further: the API server does not either.
-    let is_shaped = |manifest: &Manifest| !findings.iter().any(|finding| finding.is_about(&manifest.origin));
+    let is_shaped = |manifest: &Manifest| !findings.iter().any(|finding| finding.origin == manifest.origin);
     let (shaped, rest): (Vec<_>, Vec<_>) = manifests.into_iter().partition(is_shaped);
     let (buses, troubles) = by_bus(&shaped, &flags.objects);
-    findings.extend(troubles.into_iter().map(|trouble| Finding::of(&trouble.origin, trouble.message)));
+    findings.extend(troubles);
     for bus in &buses {
-        for finding in bus.plan(&Document::default(), true).findings {
+        for finding in bus.flown(&Document::default(), true)?.findings {
             let label = bus.object_of(finding.sid.as_str()).map(|(label, _)| label.to_owned()).unwrap_or_default();
             let about = shaped.iter().find(|manifest| manifest.label() == label);
             let message = format!("{}: {}", finding.sid, explain(&finding.obstacle).1);
-            findings.extend(about.map(|manifest| Finding::of(&manifest.origin, message)));
+            findings.extend(about.map(|manifest| trouble(manifest, message)));
         }
     }
     let all: Vec<&Manifest> = shaped.iter().chain(&rest).collect();
@@ -82,10 +66,8 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<Ended> {
     Ok(if findings.is_empty() { Ended::Same } else { Ended::Different })
 }
 
-impl Finding {
-    fn is_about(&self, origin: &Origin) -> bool {
-        self.file == origin.file && self.document == origin.document
-    }
+fn trouble(manifest: &Manifest, message: String) -> Trouble {
+    Trouble { origin: manifest.origin.clone(), message }
 }
 
 /// The schema of the definition, as strict as kubectl has the API server be: unknown fields are refused.
@@ -140,9 +122,8 @@ fn path(pointer: &str) -> String {
     if path.is_empty() { "the object".to_owned() } else { path }
 }
 
-fn text(findings: &BTreeSet<Finding>, objects: usize) -> String {
-    let told =
-        findings.iter().map(|Finding { file, document, message }| format!("{file}, document {document}: {message}\n"));
+fn text(findings: &BTreeSet<Trouble>, objects: usize) -> String {
+    let told = findings.iter().map(|Trouble { origin, message }| format!("{origin}: {message}\n"));
     let valid = match objects {
         1 => "the object is valid\n".to_owned(),
         several => format!("all {several} objects are valid\n"),
@@ -151,10 +132,10 @@ fn text(findings: &BTreeSet<Finding>, objects: usize) -> String {
 }
 
 /// One test for each object, as CI systems read it.
-fn junit(findings: &BTreeSet<Finding>, manifests: &[&Manifest]) -> String {
+fn junit(findings: &BTreeSet<Trouble>, manifests: &[&Manifest]) -> String {
     let (mut cases, mut failed) = (String::new(), 0);
     for manifest in manifests {
-        let about = findings.iter().filter(|finding| finding.is_about(&manifest.origin));
+        let about = findings.iter().filter(|finding| finding.origin == manifest.origin);
         let messages: Vec<&str> = about.map(|finding| finding.message.as_str()).collect();
         let failure = messages.first().map(|first| {
             failed += 1;
@@ -178,8 +159,8 @@ fn escaped(text: &str) -> String {
 }
 
 /// SARIF 2.1.0, as code hosts show findings beside a change.
-fn sarif(findings: &BTreeSet<Finding>) -> Value {
-    let results = findings.iter().map(|Finding { file, document, message }| {
+fn sarif(findings: &BTreeSet<Trouble>) -> Value {
+    let results = findings.iter().map(|Trouble { origin: Origin { file, document }, message }| {
         json!({
             "ruleId": "invalid", "level": "error", "message": {"text": format!("document {document}: {message}")},
             "locations": [{"physicalLocation": {"artifactLocation": {"uri": file}}}],

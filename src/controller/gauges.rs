@@ -12,6 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::leadership::Leadership;
+use super::metrics::CONTROLLER;
 use super::standing::Standing;
 
 /// The policy of a bus in numbers, as last read.
@@ -151,7 +152,7 @@ impl Collector for Gauges {
         let Some(observed) = self.observed.get().and_then(Weak::upgrade) else { return Ok(()) };
         let help = "Objects that wait for their bus, or are being served";
         let mut family = Rows::of(&mut encoder, "workqueue_depth", help)?;
-        let labels = [("controller", "eventbuspermission"), ("name", "eventbuspermission")];
+        let labels = [("controller", CONTROLLER), ("name", CONTROLLER)];
         family.row(&labels, count(observed.queue_depth()))?;
         self.encode_objects(&mut encoder, &*observed)
     }

@@ -112,16 +112,8 @@ impl Ledger {
     /// Whether this very object was acted on already, and neither a retry is due nor its status was changed by others.
     pub fn is_served(&self, object: &Permission, now: Instant) -> bool {
         self.shown(object);
-        let served = self.get(object.uid()).served == Some(Fingerprint::of(object));
-        served && self.next_look(object).is_none_or(|at| now < at)
-    }
-
-    /// When an object that was acted on is to be looked at again, if nothing else happens before. A status that others
-    /// write as often as we do is written more and more seldom.
-    pub fn next_look(&self, object: &Permission) -> Option<Instant> {
         let entry = self.get(object.uid());
-        let overwritten = entry.overwritten(object).map(|written| written.at + written.patience());
-        entry.retry_at.into_iter().chain(overwritten).min()
+        entry.served == Some(Fingerprint::of(object)) && entry.next_look(object).is_none_or(|at| now < at)
     }
 
     /// Whether this very object, or a later one of it, was acted on.
@@ -188,6 +180,13 @@ impl Written {
 }
 
 impl Entry {
+    /// When an object that was acted on is to be looked at again, if nothing else happens before. A status that others
+    /// write as often as we do is written more and more seldom.
+    pub fn next_look(&self, object: &Permission) -> Option<Instant> {
+        let overwritten = self.overwritten(object).map(|written| written.at + written.patience());
+        self.retry_at.into_iter().chain(overwritten).min()
+    }
+
     /// What we wrote, where somebody else wrote the status after us.
     fn overwritten(&self, object: &Permission) -> Option<&Written> {
         let newer = self.written.as_ref().filter(|written| object.resource_version() > written.version);

@@ -22,7 +22,7 @@ use super::process::Process;
 use crate::port::BusError;
 
 /// What controller-runtime would call this controller and its queue.
-const CONTROLLER: &str = "eventbuspermission";
+pub(super) const CONTROLLER: &str = "eventbuspermission";
 
 /// Upper bounds of durations, in seconds.
 const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];

@@ -4,6 +4,7 @@
 //! ([`roster`]): observe, plan, apply and verify ([`flight`]), and then report ([`judge`], [`status`], [`report`]).
 //! The [`mod@sweep`] finds what others changed. Nothing here names AWS: the service is an [`crate::port::EventBuses`].
 
+mod apply;
 pub mod backoff;
 mod confirm;
 pub mod context;
@@ -30,6 +31,7 @@ pub mod reconcile;
 pub mod report;
 pub mod retry;
 pub mod roster;
+mod seen;
 pub mod service;
 pub mod settings;
 pub mod standing;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::kept::Kept;
 use crate::api::{
     DeletionPolicy, EventBus, EventBusPermission, EventBusPermissionSpec, EventBusPermissionStatus, ManagementPolicy,
-    PAUSED_ANNOTATION, RECONCILE_AT_ANNOTATION,
+    PAUSED_ANNOTATION, RECONCILE_AT_ANNOTATION, is_paused,
 };
 
 /// Keeps an object from going before its statements are off the bus.
@@ -81,16 +81,13 @@ impl Permission {
 
     /// Whether puts and edits are stopped.
     pub fn is_paused(&self) -> bool {
-        self.annotation(PAUSED_ANNOTATION).is_some_and(|value| value == "true")
+        is_paused(self.metadata.annotations.as_ref())
     }
 
     /// What somebody asked to have the bus looked at with, as the status repeats it.
     pub fn reconcile_at(&self) -> Option<String> {
-        self.annotation(RECONCILE_AT_ANNOTATION).map(|value| value.chars().take(LONGEST_REQUEST).collect())
-    }
-
-    fn annotation(&self, name: &str) -> Option<&String> {
-        self.metadata.annotations.as_ref()?.get(name)
+        let asked = self.metadata.annotations.as_ref()?.get(RECONCILE_AT_ANNOTATION)?;
+        Some(asked.chars().take(LONGEST_REQUEST).collect())
     }
 
     /// The spec, or what is wrong with it.

@@ -69,7 +69,7 @@ async fn guarded<B: EventBuses>(object: &Arc<Permission>, context: &Arc<Context<
 /// else comes before. It does not wait for the bus: a bus that is slow holds up no other.
 async fn attend<B: EventBuses>(object: &Arc<Permission>, context: &Arc<Context<B>>) -> Result<Option<Instant>, Error> {
     if context.ledger.is_served(object, Instant::now()) {
-        return Ok(context.ledger.next_look(object));
+        return Ok(context.ledger.get(object.uid()).next_look(object));
     }
     if let Some(until) = context.quarantine.until(object) {
         return Ok(Some(until));

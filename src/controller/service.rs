@@ -152,7 +152,8 @@ impl<B: EventBuses> Service<B> {
     }
 }
 
-fn operation(step: &Step) -> &'static str {
+/// The call that a step is, as AWS names it.
+pub fn operation(step: &Step) -> &'static str {
     match step {
         Step::PutStatement { .. } | Step::PutDocument { .. } => "PutPermission",
         Step::RemoveStatement { .. } => "RemovePermission",

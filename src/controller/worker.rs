@@ -1,14 +1,14 @@
 //! One worker for each bus: one flight at a time. Whoever asks while one is under way shares the next.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use busgrant_policy::BusArn;
 use busgrant_policy::document::LiveStatement;
-use busgrant_policy::{BusArn, Document};
 use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -23,6 +23,7 @@ use super::rate::Urgency;
 use super::reconcile::reconcile_later;
 use super::retry::Problem;
 use super::roster::Roster;
+use super::seen::SeenPolicy;
 use super::service::Turn;
 use crate::api::Reason;
 use crate::port::{BusError, EventBuses};
@@ -46,7 +47,7 @@ pub struct Worker {
     seen: Arc<Seen>,
 }
 
-/// What the bus was last seen to hold.
+/// What a worker shows of itself.
 #[derive(Debug, Default)]
 struct Seen {
     policy: Mutex<Option<SeenPolicy>>,
@@ -56,16 +57,6 @@ struct Seen {
     is_idle: AtomicBool,
     /// Whether the bus was looked at since its last object went, for what that left behind.
     was_left: AtomicBool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct SeenPolicy {
-    /// Of the text, which need not be parsed where it is the same.
-    text: u64,
-    /// Of the statements in whatever order.
-    statements: u64,
-    /// When that was last confirmed.
-    at: Instant,
 }
 
 #[derive(Debug)]
@@ -160,26 +151,6 @@ impl Seen {
     }
 }
 
-impl SeenPolicy {
-    fn of(policy: Option<&str>) -> Option<Self> {
-        let document = Document::parse(policy).ok()?;
-        Some(Self { text: digest(&policy), statements: digest_of(&document), at: Instant::now() })
-    }
-
-    /// Whether a policy holds the same; then it is as of now.
-    fn confirm(&mut self, policy: Option<&str>) -> bool {
-        if self.text == digest(&policy) {
-            self.at = Instant::now();
-            return true;
-        }
-        let Some(other) = Self::of(policy).filter(|other| other.statements == self.statements) else {
-            return false;
-        };
-        *self = other;
-        true
-    }
-}
-
 async fn work<B: EventBuses>(
     context: Weak<Context<B>>,
     bus: BusArn,
@@ -222,14 +193,12 @@ async fn work<B: EventBuses>(
             }
             let changed = requests.iter().any(|request| matches!(request, Request::Changed));
             memory.confirmed = seen.policy().filter(|_| !changed).map(|seen| seen.at);
-            // Boxed, so that a bus at rest has no room for a flight.
             // One number for all that is logged of it.
             let id = format!("{:016x}", RandomState::new().build_hasher().finish());
             let span = tracing::info_span!(parent: None, "flight", %bus, reconcile_id = id);
             let flight = fly(&context, &bus, &mut memory, &seen, urgency(&requests)).instrument(span);
-            let flight = Box::pin(flight);
-            let landed = AssertUnwindSafe(flight).catch_unwind().await;
-            wake = match landed {
+            // Boxed, so that a bus at rest has no room for a flight.
+            wake = match AssertUnwindSafe(Box::pin(flight)).catch_unwind().await {
                 Ok(wake) => wake,
                 Err(_) => Some(after_panic(&context, &mut memory).await),
             };
@@ -399,17 +368,4 @@ fn owes_removals<B>(context: &Context<B>, memory: &mut Memory, landing: &Landing
     };
     memory.owes = if owes { memory.owes.max(1) } else { 0 };
     owes
-}
-
-/// A number that says whether two reads hold the same statements, in whatever order.
-fn digest_of(document: &Document) -> u64 {
-    let mut texts: Vec<&str> = document.statements().iter().map(LiveStatement::text).collect();
-    texts.sort_unstable();
-    digest(&(document.knows_variables(), texts))
-}
-
-fn digest(what: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    what.hash(&mut hasher);
-    hasher.finish()
 }

@@ -86,6 +86,24 @@ pub enum ShortForm {
     Anyone,
 }
 
+impl ShortForm {
+    /// What the call says as its `Principal`.
+    pub fn principal(&self) -> &str {
+        match self {
+            Self::Account(account) => account.as_str(),
+            Self::Organization(_) | Self::Anyone => "*",
+        }
+    }
+
+    /// The organization that the call's one `Condition`, `StringEquals aws:PrincipalOrgID`, names.
+    pub fn organization(&self) -> Option<&OrganizationId> {
+        match self {
+            Self::Organization(organization) => Some(organization),
+            Self::Account(_) | Self::Anyone => None,
+        }
+    }
+}
+
 impl Statement {
     /// The short form that says the same, if there is one (Amazon `EventBridge` API reference, `PutPermission`).
     pub fn short_form(&self) -> Option<ShortForm> {
