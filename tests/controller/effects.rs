@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use busgrant_sim::{Change, JournalEntry, Operation};
 use serde_json::Value;
 
+use super::front::Passed;
 use super::oracle;
 use super::promises::ensure;
 use super::record::{Bus, Hold, Record};
@@ -104,7 +105,7 @@ pub(super) fn nothing_is_left(record: &Record) -> Result<(), String> {
 /// Whether an object's statements were to stay.
 fn stays(record: &Record, gone: &Hold) -> bool {
     let name = &gone.passed.answer["metadata"]["name"];
-    let told = |passed: &&super::front::Passed| {
+    let told = |passed: &&Passed| {
         passed.sent["reason"] == "Retained" && passed.sent["regarding"]["name"] == *name
     };
     gone.passed.answer["spec"]["deletionPolicy"] == "Retain" || record.passed.iter().any(|passed| told(&passed))
@@ -117,7 +118,7 @@ pub(super) fn a_change_costs_its_steps(record: &Record) -> Result<(), String> {
     let started = record.calls.first().map_or(0, |call| call.seq);
     let others = record.changes.iter().any(|change| change.seq > started && record.call_of(change).is_none());
     let failed = |call: &JournalEntry| !call.succeeded() || !call.faults.is_empty();
-    let refused = record.passed.iter().any(|passed| passed.status.is_none_or(|status| status >= 300));
+    let refused = record.passed.iter().any(Passed::is_refused);
     if others || refused || record.tampered || record.operators > 1 || record.calls.iter().any(failed) {
         return Ok(());
     }

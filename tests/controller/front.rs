@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::stops::{Asked, Moment, Stop, Stopped};
+use crate::support::{PATIENCE, eventually};
 
 /// An object with this annotation is shown to the operator with a field that its version does not know.
 pub(super) const UNREADABLE: &str = "test.busgrant.dev/unreadable";
@@ -42,6 +43,11 @@ pub(super) struct Passed {
 impl Passed {
     pub(super) fn is_status_of(&self, name: &str) -> bool {
         self.path.ends_with(&format!("/{name}/status"))
+    }
+
+    /// Whether it was answered, and not as it was meant to be.
+    pub(super) fn is_refused(&self) -> bool {
+        self.status.is_some_and(|status| status >= 300)
     }
 
     /// Whether it wrote the status of an object, as far as is known.
@@ -118,6 +124,15 @@ impl Front {
     /// What may have changed something, in order.
     pub(super) fn passed(&self) -> Vec<Passed> {
         self.forward.book.lock().unwrap().passed.clone()
+    }
+
+    /// Waits until every change that was passed on is answered: what it did is seen before its answer is.
+    pub(super) async fn answers(&self) {
+        eventually("all changes are answered", PATIENCE, async || {
+            let open = self.passed().into_iter().find(|passed| passed.status.is_none());
+            open.map_or(Ok(()), |open| Err(format!("{open:?}")))
+        })
+        .await;
     }
 
     /// What was asked about single objects, in order, reads included.
@@ -240,6 +255,9 @@ async fn pass_on(forward: Arc<Forward>, head: Parts, sent: Bytes) -> Response {
         return (status, answer.to_string()).into_response();
     }
     let Ok(answer) = forward.send(&head, sent).await else {
+        if changes {
+            forward.book.lock().unwrap().passed[number].status = Some(StatusCode::BAD_GATEWAY.as_u16());
+        }
         return StatusCode::BAD_GATEWAY.into_response();
     };
     let (answer_head, answer_body) = answer.into_parts();

@@ -28,6 +28,7 @@ async fn a_lie_would_be_noticed() {
     scene.granted("a", &grant("one")).await;
     scene.granted("a", &grant("two")).await;
     scene.fence().await;
+    scene.front.answers().await;
     let record = Record::of(&scene);
     let of_a = |passed: &&Passed| passed.wrote_status() && passed.is_status_of("a");
     let ready = record.passed.iter().rfind(of_a).unwrap();
@@ -72,6 +73,7 @@ async fn every_broken_promise_would_be_noticed_where_nothing_disturbs() {
     scene.granted("goes", &grant("one")).await;
     scene.delete("goes").await;
     scene.gone("goes").await;
+    scene.front.answers().await;
     let record = Record::of(&scene);
     assert_eq!(broken(&record), [""; 0]);
 
@@ -163,6 +165,7 @@ async fn drift_and_conflicts_that_are_not_told_would_be_noticed() {
     let drifted = scene.mark();
     scene.sim.foreign_write(ACCOUNT, REGION, BUS, &ForeignWrite::Remove { sid: sid.clone() });
     scene.sim.wait_until(|_| lists(drifted) >= 14).await;
+    scene.front.answers().await;
     let record = Record::of(&scene);
     assert_eq!(broken(&record), [""; 0]);
     let unrepaired = had(&record, |had| had.changes.retain(|change| change.seq <= drifted + 1));
