@@ -105,9 +105,7 @@ pub(super) fn nothing_is_left(record: &Record) -> Result<(), String> {
 /// Whether an object's statements were to stay.
 fn stays(record: &Record, gone: &Hold) -> bool {
     let name = &gone.passed.answer["metadata"]["name"];
-    let told = |passed: &&Passed| {
-        passed.sent["reason"] == "Retained" && passed.sent["regarding"]["name"] == *name
-    };
+    let told = |passed: &&Passed| passed.sent["reason"] == "Retained" && passed.sent["regarding"]["name"] == *name;
     gone.passed.answer["spec"]["deletionPolicy"] == "Retain" || record.passed.iter().any(|passed| told(&passed))
 }
 
