@@ -1,14 +1,18 @@
 //! What is served over HTTP: metrics, probes, and the log's filter to those who are inside the Pod.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures::StreamExt;
+use futures::stream;
 use tokio::net::TcpListener;
 
 use super::log::Filter;
@@ -52,10 +56,11 @@ pub(super) async fn serve(address: &str, metrics: Metrics, health: Health, filte
 }
 
 async fn show_metrics(State(shown): State<Shown>) -> Response {
-    match shown.metrics.text() {
-        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    let Ok(pieces) = shown.metrics.pieces() else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let length: usize = pieces.iter().map(String::len).sum();
+    let head = [(CONTENT_TYPE, OPEN_METRICS.to_owned()), (CONTENT_LENGTH, length.to_string())];
+    let body = stream::iter(pieces).map(Ok::<_, Infallible>);
+    (head, Body::from_stream(body)).into_response()
 }
 
 async fn show_readiness(State(shown): State<Shown>) -> (StatusCode, &'static str) {
