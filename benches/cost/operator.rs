@@ -86,8 +86,8 @@ impl Operator {
     /// Its counters: each name with its labels, as written, and its value.
     pub(crate) async fn counters(&self) -> anyhow::Result<HashMap<String, f64>> {
         let mut connection = TcpStream::connect(&self.metrics).await?;
-        let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.metrics);
-        connection.write_all(request.as_bytes()).await?;
+        // Version 1.0 has no chunks.
+        connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer).await?;
         let counters = answer.lines().filter_map(|line| line.rsplit_once(' '));

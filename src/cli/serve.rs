@@ -8,10 +8,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use futures::StreamExt;
 use futures::stream;
 use tokio::net::TcpListener;
 
@@ -56,11 +55,13 @@ pub(super) async fn serve(address: &str, metrics: Metrics, health: Health, filte
 }
 
 async fn show_metrics(State(shown): State<Shown>) -> Response {
-    let Ok(pieces) = shown.metrics.pieces() else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-    let length: usize = pieces.iter().map(String::len).sum();
-    let head = [(CONTENT_TYPE, OPEN_METRICS.to_owned()), (CONTENT_LENGTH, length.to_string())];
-    let body = stream::iter(pieces).map(Ok::<_, Infallible>);
-    (head, Body::from_stream(body)).into_response()
+    match shown.metrics.text() {
+        Ok(text) => {
+            let body = Body::from_stream(stream::iter(text.map(Ok::<_, Infallible>)));
+            ([(CONTENT_TYPE, OPEN_METRICS)], body).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 async fn show_readiness(State(shown): State<Shown>) -> (StatusCode, &'static str) {

@@ -285,12 +285,12 @@ impl<B: EventBuses> Context<B> {
 }
 
 impl<B: EventBuses> Observed for Context<B> {
-    fn each_object(&self, tell: &mut dyn FnMut(&str, &str, Standing)) {
-        for object in self.objects() {
-            if let Some(standing) = self.ledger.get(object.uid()).standing {
-                tell(object.namespace(), object.name(), standing);
-            }
-        }
+    fn objects(&self) -> Vec<Arc<Permission>> {
+        Self::objects(self).collect()
+    }
+
+    fn standing(&self, object: &Permission) -> Option<Standing> {
+        self.ledger.standing(object.uid())
     }
 
     fn queue_depth(&self) -> usize {

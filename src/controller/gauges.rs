@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use busgrant_policy::BusArn;
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::leadership::Leadership;
 use super::metrics::CONTROLLER;
+use super::permission::Permission;
 use super::standing::Standing;
 
 /// The policy of a bus in numbers, as last read.
@@ -34,8 +35,11 @@ type Number = fn(&BusNumbers) -> usize;
 
 /// Where what stands is looked up.
 pub trait Observed: Send + Sync {
-    /// Tells namespace, name and standing of each object.
-    fn each_object(&self, tell: &mut dyn FnMut(&str, &str, Standing));
+    /// Every object.
+    fn objects(&self) -> Vec<Arc<Permission>>;
+
+    /// How an object stands, once that is known.
+    fn standing(&self, object: &Permission) -> Option<Standing>;
 
     /// How many objects wait for their bus, or are being served.
     fn queue_depth(&self) -> usize;
@@ -88,6 +92,15 @@ impl Gauges {
         let _ = self.observed.set(observed);
     }
 
+    fn observed(&self) -> Option<Arc<dyn Observed>> {
+        self.observed.get().and_then(Weak::upgrade)
+    }
+
+    /// Where every object's conditions are looked up, if they are told by series of their own.
+    pub fn each_object(&self) -> Option<Arc<dyn Observed>> {
+        self.observed().filter(|_| self.per_object)
+    }
+
     fn encode_buses(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let buses: Vec<_> = self.buses().iter().map(|(bus, known)| (bus.to_string(), *known)).collect();
         let one: [(&str, &str, Number); 3] = [
@@ -113,32 +126,19 @@ impl Gauges {
         }
         Ok(())
     }
+}
 
-    fn encode_objects(&self, encoder: &mut DescriptorEncoder<'_>, observed: &dyn Observed) -> fmt::Result {
-        let mut by_standing = BTreeMap::<_, usize>::new();
-        observed.each_object(&mut |_, _, standing| {
-            *by_standing.entry((standing.ready(), standing.reason.as_str())).or_default() += 1;
-        });
-        let help = "EventBusPermissions, by the condition Ready and its reason";
-        let mut family = Rows::of(encoder, "busgrant_permissions", help)?;
-        for ((ready, reason), number) in by_standing {
-            family.row(&[("ready", ready), ("reason", reason)], count(number))?;
-        }
-        if !self.per_object {
-            return Ok(());
-        }
-        let help = "1 for each condition of each EventBusPermission, with the status that it has";
-        let mut family = Rows::of(encoder, "busgrant_condition", help)?;
-        // Written as they are seen: there may be many.
-        let mut written = Ok(());
-        observed.each_object(&mut |namespace, name, standing| {
-            for (kind, status) in standing.conditions() {
-                let labels = [("namespace", namespace), ("name", name), ("type", kind), ("status", status)];
-                written = written.and_then(|()| family.row(&labels, 1_i64));
-            }
-        });
-        written
+fn encode_objects(encoder: &mut DescriptorEncoder<'_>, observed: &dyn Observed) -> fmt::Result {
+    let mut by_standing = BTreeMap::<_, usize>::new();
+    for standing in observed.objects().iter().filter_map(|object| observed.standing(object)) {
+        *by_standing.entry((standing.ready(), standing.reason.as_str())).or_default() += 1;
     }
+    let help = "EventBusPermissions, by the condition Ready and its reason";
+    let mut family = Rows::of(encoder, "busgrant_permissions", help)?;
+    for ((ready, reason), number) in by_standing {
+        family.row(&[("ready", ready), ("reason", reason)], count(number))?;
+    }
+    Ok(())
 }
 
 impl Collector for Gauges {
@@ -149,12 +149,12 @@ impl Collector for Gauges {
             let mut family = Rows::of(&mut encoder, "leader_election_master_status", help)?;
             family.row(&[("name", lease)], i64::from(leadership.leads()))?;
         }
-        let Some(observed) = self.observed.get().and_then(Weak::upgrade) else { return Ok(()) };
+        let Some(observed) = self.observed() else { return Ok(()) };
         let help = "Objects that wait for their bus, or are being served";
         let mut family = Rows::of(&mut encoder, "workqueue_depth", help)?;
         let labels = [("controller", CONTROLLER), ("name", CONTROLLER)];
         family.row(&labels, count(observed.queue_depth()))?;
-        self.encode_objects(&mut encoder, &*observed)
+        encode_objects(&mut encoder, &*observed)
     }
 }
 

@@ -88,6 +88,11 @@ impl Ledger {
         self.entries().get(uid).cloned().unwrap_or_default()
     }
 
+    /// What the status of an object was told to say.
+    pub fn standing(&self, uid: &str) -> Option<Standing> {
+        self.entries().get(uid).and_then(|entry| entry.standing)
+    }
+
     /// Changes the entry of an object.
     pub fn update(&self, uid: &str, change: impl FnOnce(&mut Entry)) {
         change(self.entries().entry(uid.into()).or_default());

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use busgrant_policy::BusArn;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -20,6 +20,7 @@ use prometheus_client::registry::Registry;
 use super::gauges::{BusNumbers, Gauges, Observed};
 use super::leadership::Leadership;
 use super::process::Process;
+use super::series::Pieces;
 use crate::port::BusError;
 
 /// What controller-runtime would call this controller and its queue.
@@ -27,9 +28,6 @@ pub(super) const CONTROLLER: &str = "eventbuspermission";
 
 /// Upper bounds of durations, in seconds.
 const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-
-/// The bytes of a piece of the text.
-const PIECE: usize = 16 << 10;
 
 /// What is done about drift, and what happens to statements of others.
 const DRIFT_ACTIONS: [&str; 2] = ["put", "remove"];
@@ -131,25 +129,6 @@ const QUEUE: Queue = Queue { controller: CONTROLLER, name: CONTROLLER };
 
 fn durations<L: Clone + std::hash::Hash + Eq>() -> Durations<L> {
     Family::new_with_constructor(|| Histogram::new(SECONDS))
-}
-
-/// A text that grows by further pieces.
-#[derive(Default)]
-struct Pieces(Vec<String>);
-
-impl fmt::Write for Pieces {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let fits = |piece: &&mut String| piece.capacity() - piece.len() >= text.len();
-        match self.0.last_mut().filter(fits) {
-            Some(piece) => piece.push_str(text),
-            None => {
-                let mut piece = String::with_capacity(PIECE.max(text.len()));
-                piece.push_str(text);
-                self.0.push(piece);
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Metrics {
@@ -388,11 +367,10 @@ impl Metrics {
         self.gauges.look_at(observed);
     }
 
-    /// Everything in the text format of `OpenMetrics`, in pieces: with a series for each condition of each object it may be
-    /// several megabytes, and memory that was once asked for in one piece is seldom given back.
-    pub fn pieces(&self) -> Result<Vec<String>, fmt::Error> {
-        let mut pieces = Pieces::default();
-        encode(&mut pieces, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
-        Ok(pieces.0)
+    /// Everything in the text format of `OpenMetrics`.
+    pub fn text(&self) -> Result<Pieces, fmt::Error> {
+        let mut counted = String::new();
+        encode_registry(&mut counted, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(Pieces::new(counted, self.gauges.each_object()))
     }
 }

@@ -32,6 +32,7 @@ pub mod report;
 pub mod retry;
 pub mod roster;
 mod seen;
+pub mod series;
 pub mod service;
 pub mod settings;
 pub mod standing;

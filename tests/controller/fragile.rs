@@ -131,7 +131,7 @@ async fn an_object_at_which_the_controller_fails_fails_alone() {
     apply("after", "444455556666").await;
     says("after", "ready", &ready).await;
     says("before", "still ready", &ready).await;
-    let told = metrics.pieces().unwrap().concat();
+    let told = metrics.text().unwrap().collect::<String>();
     let panics = "controller_runtime_reconcile_panics_total{controller=\"eventbuspermission\"} 1";
     assert!(told.contains(panics), "{told}");
     // A change of the object is tried at once.
