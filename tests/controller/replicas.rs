@@ -158,6 +158,7 @@ async fn a_leader_that_was_paused_writes_no_more_when_it_goes_on() {
 
 #[tokio::test]
 async fn a_leader_that_can_not_renew_stops_writing_before_another_begins() {
+    const OBJECTS: usize = 20;
     let mut scene = Scene::new("cutoff").await;
     let gate = Gate::before(&scene.front.url).await;
     scene.go_through(&gate);
@@ -167,19 +168,24 @@ async fn a_leader_that_can_not_renew_stops_writing_before_another_begins() {
     let second = replica(&mut scene, "second").await;
     role(&second, "standby").await;
     let mut replicas = Replicas { scene, first, second };
+    replicas.apply(0..OBJECTS).await;
+    replicas.all_served(0..OBJECTS).await;
     gate.refuse("/leases/", StatusCode::SERVICE_UNAVAILABLE);
     replicas.scene.turn();
-    // There is something to write all the time.
+    // There is something to write all the time, and no object changes so often that its status can't be written.
     let began = Instant::now();
-    let mut number = 0;
+    let mut number = OBJECTS;
     while replicas.writes_of("second").is_empty() {
         assert!(began.elapsed() < AFTER_SILENCE * 2, "nobody took over");
+        replicas.scene.apply(&name(number % OBJECTS), &wanted(number)).await;
         number += 1;
-        replicas.scene.apply("p", &wanted(number)).await;
         sleep(Duration::from_millis(50)).await;
     }
-    replicas.scene.ready("p").await;
-    assert_eq!(replicas.scene.held("p"), replicas.scene.wanted("p", &wanted(number)));
+    for last in number - OBJECTS..number {
+        let object = name(last % OBJECTS);
+        replicas.scene.ready(&object).await;
+        assert_eq!(replicas.scene.held(&object), replicas.scene.wanted(&object, &wanted(last)));
+    }
     assert!(!replicas.first.ended().await, "it ended as if all were well");
     replicas.never_both();
 }
